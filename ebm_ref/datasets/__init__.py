@@ -1,0 +1,25 @@
+"""Small data sets whose answers are known, and readers for larger ones.
+
+    digits()                  1,797 real hand-written digits, 8x8, shipped with the package
+    bars_and_stripes(n)       n x n images of bars or stripes; labelled_shifter(n): a third-order dependence
+    best_log_likelihood(rows) what the perfect model reaches on them
+    load_idx, load_idx_folder MNIST, Fashion-MNIST and any other IDX file
+
+Nothing here needs more than NumPy.
+"""
+
+from ebm_ref.datasets.digits import Digits, digits
+from ebm_ref.datasets.idx import DataNotFoundError, IdxData, load_idx, load_idx_folder
+from ebm_ref.datasets.synthetic import bars_and_stripes, best_log_likelihood, labelled_shifter
+
+__all__ = [
+    "DataNotFoundError",
+    "Digits",
+    "IdxData",
+    "bars_and_stripes",
+    "best_log_likelihood",
+    "digits",
+    "labelled_shifter",
+    "load_idx",
+    "load_idx_folder",
+]
