@@ -1,0 +1,160 @@
+"""The only place with Numba options: how a loop is compiled, cached on disk, and spread over threads.
+
+Three ideas.
+
+* Scalar functions are plain ``def`` over ``math.*``, compiled by assignment: ``softplus = jit(softplus)``.
+* A *body* ``body(chain, *arrays)`` is one loop over one chain.  ``over_chains(body)`` makes the function
+  ``run(n_chains, *arrays)`` of it: compiled once, without the interpreter's lock, cut into ranges of chains that a few
+  Python threads work off.  A chain's numbers depend on its own index only, so any number of threads gives the same bits.
+* Numba's disk cache goes stale when a callee in *another* file changes.  Ours is keyed on the sources of the whole
+  package: any edit makes a fresh folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numba
+import platformdirs
+from numba.core import caching, config
+
+PACKAGE = Path(__file__).parent
+MIN_WORK_FOR_THREADS = 200_000  # elementary operations; below this, waking a thread costs more than it saves
+KEPT_CACHES = 8  # folders of older sources are removed beyond this many
+
+
+# The disk cache -------------------------------------------------------------------------------------------------------
+
+
+def source_stamp(package: Path = PACKAGE) -> str:
+    """Hash of every source file of the package, and of the versions that the machine code depends on."""
+    digest = hashlib.sha256(f"{numba.__version__} {sys.version_info[:3]} {package}".encode())
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+@lru_cache(maxsize=1)
+def cache_folder() -> Path:
+    """``$EBM_REF_CACHE`` or the user's cache folder, and in it one folder per state of the sources."""
+    root = Path(os.environ.get("EBM_REF_CACHE") or platformdirs.user_cache_dir("ebm_ref", appauthor=False))
+    folder = root / "numba" / source_stamp()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
+        _forget_old(folder.parent)
+    except OSError:
+        pass  # a read-only home: Numba compiles in memory
+    return folder
+
+
+def _forget_old(root: Path) -> None:
+    """Remove all but the most recently used caches."""
+    folders = sorted((p for p in root.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime, reverse=True)
+    for stale in folders[KEPT_CACHES:]:
+        for file in stale.iterdir():
+            file.unlink(missing_ok=True)
+        stale.rmdir()
+
+
+class _CompileResults(caching.CompileResultCacheImpl):
+    """How a compile result is pickled; without Numba's own choice of a folder."""
+
+    def __init__(self) -> None:
+        pass
+
+
+class _PackageCache(caching.FunctionCache):
+    """Numba's function cache in our folder.  The folder stands for all sources, so a name and a signature suffice."""
+
+    def __init__(self, py_func: Callable, name: str) -> None:
+        self._name = name
+        self._py_func = py_func
+        self._impl = _CompileResults()
+        self._cache_path = str(cache_folder())
+        self._cache_file = caching.IndexDataCacheFile(self._cache_path, name, source_stamp="")
+        self.enable()
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple:
+        return (sig, codegen.magic_tuple())
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            if self._enabled and self._impl.check_cachable(data):
+                self._cache_file.save(self._index_key(sig, data.codegen), self._impl.reduce(data))
+        except OSError:
+            pass  # no disk cache here: the function is compiled again next time
+
+
+def _compile(function: Callable, name: str, flags: set[str]) -> Callable:
+    compiled = numba.njit(nogil=True, error_model="numpy", fastmath=flags or False)(function)
+    if not config.DISABLE_JIT:
+        compiled._cache = _PackageCache(function, name)
+    return compiled
+
+
+def jit(function: Callable, *, flags: tuple[str, ...] = ()) -> Callable:
+    """Compile for the CPU.  ``flags`` grants single LLVM fast-math flags, where a test shows that the bound holds."""
+    return _compile(function, f"{function.__module__}.{function.__qualname__}", set(flags))
+
+
+# Threads --------------------------------------------------------------------------------------------------------------
+
+_n_threads: int | None = None
+
+
+def get_num_threads() -> int:
+    """How many threads the compiled loops use: set here, else ``NUMBA_NUM_THREADS``, else one per core."""
+    return _n_threads or config.NUMBA_NUM_THREADS
+
+
+def set_num_threads(n: int | None) -> None:
+    """Use ``n`` threads from now on (``None``: the default again).  No result depends on it, only the time."""
+    global _n_threads
+    if n is not None and n < 1:
+        raise ValueError(f"n: expected at least 1 thread, got {n}")
+    _n_threads = n
+
+
+@lru_cache(maxsize=4)
+def _pool(n: int, pid: int) -> ThreadPoolExecutor:
+    """One pool per process: a forked child must not wait for its parent's threads."""
+    return ThreadPoolExecutor(n, thread_name_prefix=f"ebm_ref-{pid}")
+
+
+def over_chains(body: Callable, *, flags: tuple[str, ...] = ()) -> Callable:
+    """``run(n_chains, *arrays, work=0)`` from ``body(chain, *arrays)``.
+
+    ``work`` is a rough count of elementary operations; small jobs stay on the calling thread.
+    ``run.body`` is the compiled body, ``run.py_body`` the readable one.
+    """
+    name = f"{body.__module__}.{body.__qualname__}"
+    compiled_body = _compile(body, name, set(flags))
+
+    def chains(start, stop, *arrays):
+        for chain in range(start, stop):
+            compiled_body(chain, *arrays)
+
+    serial = _compile(chains, f"{name}.chains", set(flags))
+
+    def run(n_chains: int, *arrays: Any, work: float = 0) -> None:
+        n = min(get_num_threads(), n_chains)
+        if n <= 1 or work < MIN_WORK_FOR_THREADS:
+            serial(0, n_chains, *arrays)
+            return
+        edges = [n_chains * t // n for t in range(n + 1)]
+        pool = _pool(n, os.getpid())
+        jobs = [pool.submit(serial, lo, hi, *arrays) for lo, hi in zip(edges[:-1], edges[1:], strict=True)]
+        for job in jobs:
+            job.result()
+
+    run.body, run.py_body, run.__doc__ = compiled_body, body, body.__doc__  # type: ignore[attr-defined]
+    return run

@@ -1,0 +1,89 @@
+"""Random numbers at addresses: a Stream is (seed, purpose), an element is (step, chain, unit).
+
+The numbering below is a promise: a number, once given out, keeps its meaning in every later version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+
+from ebm_ref.compile import over_chains
+from ebm_ref.errors import require_int
+from ebm_ref.maths.philox import LOW2, S2, S11, S21, S32, TIE, TWO53, philox4x32
+
+PURPOSES = {
+    "start": 1,  # hidden units of an initial state, drawn from p(h | x)
+    "transition": 2,  # every transition of a sampler
+    "exact_state": 3,  # exact samples: which enumerated state
+    "exact_units": 4,  # exact samples: the units of the other layer
+    "parameters": 5,  # RBM.random and friends
+    "shuffle": 6,  # order of the rows in an epoch
+    "negative": 7,  # negative phase of CD
+    "persistent": 8,  # the persistent chains of PCD
+    "fantasy_start": 9,  # their first states
+    "positive": 10,  # hidden units sampled in the positive phase
+    "monitor": 11,  # stochastic monitors of fit
+    "user": 255,  # free for callers
+}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """All the random numbers of one purpose under one seed.
+
+    Element [c, j] of ``uniform(step, (n, m))`` is the number at address (step, first_chain + c, j): it depends neither
+    on the shape nor on the order of calls, so any split of chains, steps or threads reads the same numbers.
+
+    >>> whole = Stream(7, "user").uniform(3, (4, 5))
+    >>> part = Stream(7, "user", first_chain=2).uniform(3, (2, 5))
+    >>> bool((whole[2:] == part).all())
+    True
+    """
+
+    seed: int
+    purpose: str
+    first_chain: int = 0
+
+    def __post_init__(self) -> None:
+        require_int("seed", self.seed, 0, 2**64 - 1)
+        require_int("first_chain", self.first_chain, 0, 2**32 - 1)
+        if self.purpose not in PURPOSES:
+            raise ValueError(f"purpose: expected one of {', '.join(PURPOSES)}, got {self.purpose!r}")
+
+    @property
+    def address(self) -> np.ndarray:
+        """(purpose, k0, k1, first_chain) as the compiled loops read it."""
+        seed = int(self.seed)
+        return np.array([PURPOSES[self.purpose], seed & 0xFFFFFFFF, seed >> 32, self.first_chain], dtype=np.uint64)
+
+    def uniform(self, step: int, shape: tuple[int, int]) -> np.ndarray:
+        """Uniforms on [0, 1) with 53 bits, shape (chains, units)."""
+        out = np.empty(shape)
+        fill_uniform(shape[0], out, np.uint64(step), self.address, work=60 * out.size)
+        return out
+
+    def normal(self, step: int, shape: tuple[int, int]) -> np.ndarray:
+        """Standard normals by inversion, Phi^-1(u + 2^-54): one per uniform, shape (chains, units)."""
+        return ndtri(self.uniform(step, shape) + 0.5 / TWO53)
+
+
+def uniform_row(chain, out, step, address):
+    """out[chain, :] = the uniforms of this chain at this step; four units share one evaluation."""
+    purpose, k0, k1, c1 = address[0], address[1], address[2], address[3] + np.uint64(chain)
+    c2 = step & np.uint64(0xFFFFFFFF)
+    c3 = purpose | ((step >> S32) << np.uint64(16))
+    for unit in range(0, out.shape[1], 4):
+        block = np.uint64(unit) >> S2
+        h0, h1, h2, h3 = philox4x32(block, c1, c2, c3, k0, k1)
+        l0, l1, l2, l3 = philox4x32(block | TIE, c1, c2, c3, k0, k1)
+        for j in range(unit, min(unit + 4, out.shape[1])):
+            lane = np.uint64(j) & LOW2
+            high = h0 if lane == 0 else h1 if lane == 1 else h2 if lane == 2 else h3
+            low = l0 if lane == 0 else l1 if lane == 1 else l2 if lane == 2 else l3
+            out[chain, j] = float((high << S21) | (low >> S11)) / TWO53
+
+
+fill_uniform = over_chains(uniform_row)

@@ -1,0 +1,1 @@
+"""One file = one equation sheet = one record.  Formulas only: no sampling, no training, no state."""
