@@ -1,0 +1,164 @@
+"""What a check hands back: frozen records that read well, travel as JSON, and say what a pass excludes.
+
+Result     one test: verdict, p-value or log e-value, effect, smallest effect that it would have seen, seed, replay
+Diagnosis  one candidate mistake with its log likelihood ratio (nats) against the correct kernel
+Report     all results of one check of one subject on one case; P(any failure | correct) <= false_alarm_bound
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+VERDICTS = ("pass", "fail", "skip")
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one test.
+
+    test     id of the test, e.g. "S1"; the catalogue of ids is in ``ebm_ref.oracle.statistics``
+    verdict  "pass", "fail" or "skip"
+    p_value  the last stage's p-value, None for deterministic tests and e-processes
+    log_e    ln of the e-value (nats), None for p-value tests
+    effect   estimated distance from the claim, in the units named in ``details["effect_unit"]``
+    smallest_detectable_effect   what the test would have found with power .999, same units
+    n        transitions, draws or comparisons used;  seed  the seed of the check;  replay  a line that repeats it
+    details  plain numbers for reports: "cells" [[label, observed, expected], ...] worst first, "ratio", "ecdf", ...
+    """
+
+    test: str
+    verdict: str
+    message: str
+    p_value: float | None = None
+    log_e: float | None = None
+    effect: float | None = None
+    smallest_detectable_effect: float | None = None
+    n: int = 0
+    seed: int = 0
+    replay: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"verdict: expected one of {VERDICTS}, got {self.verdict!r}")
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A known mistake and how much better it explains the data than the correct kernel does.
+
+    log_likelihood_ratio  ln P(data | mistake) - ln P(data | correct), nats
+    explained             True if the data also do not reject this mistake, so that it is named and not merely nearest
+    """
+
+    mistake: str
+    log_likelihood_ratio: float
+    description: str
+    explained: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """All results of one check.  ``print(report)`` is meant to be read; ``to_html`` draws it.
+
+    >>> r = Report("my step", "rbm_3x3", "ci", 0, (Result("S1", "pass", "as claimed", p_value=0.4, effect=0.0,
+    ...     smallest_detectable_effect=0.04, n=131072),), (), (), 1e-6)
+    >>> r.passed, len(r.failures)
+    (True, 0)
+    >>> print(r)
+    PASS  my step on rbm_3x3  (profile ci, seed 0)
+      pass S1   p = 0.4      effect 0, would have seen 0.04  n = 131072
+    A pass excludes, with power .999: S1 effects above 0.04.
+    Chance of a false alarm in this report: at most 1e-06.
+    """
+
+    subject: str
+    case: str
+    profile: str
+    seed: int
+    results: tuple[Result, ...]
+    diagnosis: tuple[Diagnosis, ...] = ()
+    notes: tuple[str, ...] = ()
+    false_alarm_bound: float = 0.0
+
+    @property
+    def failures(self) -> tuple[Result, ...]:
+        """The results whose verdict is "fail"."""
+        return tuple(r for r in self.results if r.verdict == "fail")
+
+    @property
+    def passed(self) -> bool:
+        """True if nothing failed and something was tested."""
+        return not self.failures and any(r.verdict == "pass" for r in self.results)
+
+    def __str__(self) -> str:
+        head = f"{'PASS' if self.passed else 'FAIL'}  {self.subject} on {self.case}"
+        lines = [f"{head}  (profile {self.profile}, seed {self.seed})"]
+        lines += [result_line(r) for r in self.results]
+        lines += [f"    {r.test}: {r.message}\n    replay: {r.replay}" for r in self.failures]
+        lines += [diagnosis_line(d) for d in self.diagnosis[:3]]
+        lines += [f"Note: {note}" for note in self.notes]
+        lines += exclusion_lines(self)
+        lines.append(f"Chance of a false alarm in this report: at most {self.false_alarm_bound:.2g}.")
+        return "\n".join(lines)
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The report as JSON text; written to ``path`` too if one is given."""
+        from ebm_ref.oracle import rendering
+
+        return rendering.write_text(path, rendering.report_json(self))
+
+    def to_junit(self, path: str | Path) -> str:
+        """The report as JUnit XML: one ``<testcase>`` a test, its numbers as properties."""
+        from ebm_ref.oracle import rendering
+
+        return rendering.write_text(path, rendering.report_junit((self,)))
+
+    def to_html(self, path: str | Path) -> str:
+        """The report as one self-contained HTML page."""
+        from ebm_ref.oracle import rendering
+
+        return rendering.write_text(path, rendering.report_html((self,)))
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, or a dash.
+
+    >>> number(0.0123456), number(None), number(float("inf"))
+    ('0.0123', '-', 'inf')
+    """
+    return "-" if value is None else f"{value:.3g}"
+
+
+def result_line(result: Result) -> str:
+    """One line of the summary: verdict, evidence, effect against what would have been seen."""
+    if result.p_value is not None:
+        evidence = f"p = {number(result.p_value)}"
+    elif result.log_e is not None:
+        evidence = f"ln e = {number(result.log_e)}"
+    else:
+        evidence = "exact"
+    line = f"  {result.verdict} {result.test:<4} {evidence:<12}"
+    if result.smallest_detectable_effect is not None:
+        line += f" effect {number(result.effect)}, would have seen {number(result.smallest_detectable_effect)}"
+    return line + (f"  n = {result.n}" if result.n else "")
+
+
+def diagnosis_line(diagnosis: Diagnosis) -> str:
+    """'looks like' if the mistake explains the data, 'nearest' if it only beats the claim."""
+    verb = "Looks like" if diagnosis.explained else "None of the known mistakes; nearest"
+    ratio = diagnosis.log_likelihood_ratio
+    support = f"ln likelihood ratio {ratio:+.3g}" if math.isfinite(ratio) else "certain"
+    return f"{verb}: {diagnosis.description} [{diagnosis.mistake}] ({support})"
+
+
+def exclusion_lines(report: Report) -> list[str]:
+    """What a pass of each test excludes."""
+    seen = [r for r in report.results if r.verdict == "pass" and r.smallest_detectable_effect is not None]
+    if not seen:
+        return []
+    excluded = ", ".join(f"{r.test} effects above {number(r.smallest_detectable_effect)}" for r in seen)
+    return [f"A pass excludes, with power .999: {excluded}."]
