@@ -100,9 +100,12 @@ class BoltzmannMachine:
 
     def hidden_probabilities(self, x) -> np.ndarray:
         """p(h_j=1|x) by enumeration of the hidden units, (batch, n_hidden)."""
+        return self.hidden_posterior(x) @ all_states(self.n_hidden)
+
+    def hidden_posterior(self, x) -> np.ndarray:
+        """p(h|x) of every hidden state h, (batch, 2**n_hidden)."""
         log_weights = self._hidden_log_weights(require_rows("x", x, self.n_visible))
-        posterior = np.exp(log_weights - logsumexp(log_weights, axis=1, keepdims=True))
-        return posterior @ all_states(self.n_hidden)
+        return np.exp(log_weights - logsumexp(log_weights, axis=1, keepdims=True))
 
     def _hidden_log_weights(self, x: np.ndarray) -> np.ndarray:
         """-E([x_n, h]) for every hidden state h, (batch, 2**n_hidden)."""

@@ -1,0 +1,36 @@
+"""Fast exact answers by enumeration: partition functions, probabilities, moments, transition matrices, updates."""
+
+from ebm_ref.exact.moments import (
+    Moments,
+    entropy,
+    fisher_information,
+    heat_capacity,
+    log_likelihood_gradient,
+    mean_energy,
+    moments,
+)
+from ebm_ref.exact.partition import log_partition
+from ebm_ref.exact.probabilities import (
+    joint_map,
+    joint_probabilities,
+    kl_divergence,
+    log_likelihood,
+    log_prob,
+    probabilities,
+    sample,
+)
+from ebm_ref.exact.transitions import (
+    asymptotic_covariance,
+    is_reversible,
+    spectral_gap,
+    stationary_distribution,
+    transition_matrix,
+)
+from ebm_ref.exact.updates import cd_gradient
+
+__all__ = (
+    "Moments", "asymptotic_covariance", "cd_gradient", "entropy", "fisher_information", "heat_capacity",
+    "is_reversible", "joint_map", "joint_probabilities", "kl_divergence", "log_likelihood",
+    "log_likelihood_gradient", "log_partition", "log_prob", "mean_energy", "moments", "probabilities", "sample",
+    "spectral_gap", "stationary_distribution", "transition_matrix",
+)  # fmt: skip

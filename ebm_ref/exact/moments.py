@@ -1,0 +1,175 @@
+"""Exact expectations under a model, and what follows from them.
+
+RBM, enumerating the smaller layer (written for h):  w(h) = p(h),  sig_i(h) = sigmoid(a_i + (Wh)_i)
+(1) E[h] = sum w h      E[x] = sum w sig(h)      E[x h'] = sum w sig(h) h'
+(2) d log L/dtheta = <-dE/dtheta>_data - <-dE/dtheta>_model,  L the mean likelihood of the rows
+(3) U = E[E],   Var E,   S = log Z + U  (entropy of the joint law, nats),   C = Var E  (heat capacity at beta = 1, k = 1)
+(4) Fisher information of log p(x):  Cov_x( E[T|x] ),  T = -dE/dtheta
+The sums over bits are folds (models/states.bit_sums), not matrix products: the same bits for any number of BLAS threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from ebm_ref.errors import require_rows
+from ebm_ref.exact.partition import (
+    BLOCK_BITS,
+    MAX_SECONDS,
+    enumerated,
+    high_bits,
+    log_partition,
+    log_weight_block,
+    refuse_too_long,
+)
+from ebm_ref.models.boltzmann import BoltzmannMachine
+from ebm_ref.models.rbm import RBM
+from ebm_ref.models.states import all_states, bit_sums, require_few_states
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """E[x] (n_visible,), E[h] (n_hidden,), E[x h'] (n_visible, n_hidden); Boltzmann machines also E[s s'] as ``ss``."""
+
+    x: np.ndarray
+    h: np.ndarray
+    xh: np.ndarray
+    ss: np.ndarray | None = None
+
+
+def moments(model: RBM | BoltzmannMachine, *, max_seconds: float = MAX_SECONDS) -> Moments:
+    """Exact first and second moments by enumeration, (1).
+
+    Raises ModelTooLargeError before any work when the estimated time exceeds ``max_seconds``.
+
+    >>> m = moments(RBM([[0.0]], [0.0], [0.0]))
+    >>> m.x, m.h, m.xh
+    (array([0.5]), array([0.5]), array([[0.25]]))
+    """
+    refuse_too_long("moments", model, "vectorized", max_seconds)
+    if isinstance(model, BoltzmannMachine):
+        return _machine_moments(model)
+    if model.n_hidden > model.n_visible:
+        swapped = _layer_moments(model.swapped())
+        return Moments(swapped.h, swapped.x, swapped.xh.T)
+    return _layer_moments(model)
+
+
+def _layer_moments(model: RBM) -> Moments:
+    log_z, n = log_partition(model), model.n_hidden
+    n_low = min(BLOCK_BITS, n)
+    x, hx = np.zeros(1 + model.n_visible), np.zeros((n, 1 + model.n_visible))
+    for block in range(2 ** (n - n_low)):
+        log_weights, z = log_weight_block(model, n_low, block)
+        w = np.exp(log_weights - log_z)
+        total, low = bit_sums(np.hstack([w[:, None], w[:, None] * expit(z)]))
+        x += total
+        hx[:n_low] += low
+        hx[n_low:] += high_bits(block, n - n_low)[:, None] * total
+    return Moments(x[1:], hx[:, 0], np.ascontiguousarray(hx[:, 1:].T))
+
+
+def _machine_moments(model: BoltzmannMachine) -> Moments:
+    log_z, n, nv = log_partition(model), model.n_units, model.n_visible
+    n_low = min(BLOCK_BITS, n)
+    s, ss = np.zeros(n), np.zeros((n, n))
+    for block in range(2 ** (n - n_low)):
+        log_weights, low = log_weight_block(model, n_low, block)
+        w = np.exp(log_weights - log_z)
+        total, pairs = bit_sums(np.hstack([w[:, None], w[:, None] * low]))
+        high = high_bits(block, n - n_low)
+        s += np.concatenate([total[1:], high * total[0]])
+        ss[:n_low, :n_low] += pairs[:, 1:]
+        ss[:n_low, n_low:] += np.outer(total[1:], high)
+        ss[n_low:, n_low:] += np.outer(high, high) * total[0]
+    ss[n_low:, :n_low] = ss[:n_low, n_low:].T
+    return Moments(s[:nv], s[nv:], ss[:nv, nv:], ss)
+
+
+def log_likelihood_gradient(model: RBM | BoltzmannMachine, data) -> RBM | BoltzmannMachine:
+    """(2): the gradient of ``log_likelihood(model, data)``, mean over rows, as a record (the ascent direction)."""
+    x = require_rows("data", data, model.n_visible)
+    expected = moments(model)
+    positive = data_statistics(model, x)
+    if isinstance(model, BoltzmannMachine):
+        assert positive.ss is not None
+        assert expected.ss is not None
+        s = np.concatenate([positive.x - expected.x, positive.h - expected.h])
+        return model.from_statistics(positive.ss - expected.ss, s)
+    return RBM(positive.xh - expected.xh, positive.x - expected.x, positive.h - expected.h)
+
+
+def data_statistics(model: RBM | BoltzmannMachine, x: np.ndarray) -> Moments:
+    """<-dE/dtheta> with the visible units clamped to the rows and the hidden ones averaged exactly; mean over rows."""
+    n = len(x)
+    if isinstance(model, RBM):
+        ph = model.hidden_probabilities(x)
+        return Moments(x.mean(0), ph.mean(0), x.T @ ph / n)
+    nv = model.n_visible
+    hidden, posterior = all_states(model.n_hidden), model.hidden_posterior(x)
+    ph = posterior @ hidden
+    ss = np.block([[x.T @ x, x.T @ ph], [ph.T @ x, (hidden.T * posterior.sum(0)) @ hidden]]) / n
+    return Moments(x.mean(0), ph.mean(0), ss[:nv, nv:], ss)
+
+
+# Thermodynamics --------------------------------------------------------------------------------------------------------
+
+
+def _energy_mean_and_variance(model: RBM | BoltzmannMachine) -> tuple[float, float]:
+    """(E[E], Var E): each enumerated h contributes its conditional mean and variance of E over the other layer."""
+    if isinstance(model, RBM) and model.n_hidden > model.n_visible:
+        model = model.swapped()
+    refuse_too_long("mean_energy", model, "vectorized", MAX_SECONDS)
+    log_z, (n, _) = log_partition(model), enumerated(model)
+    n_low = min(BLOCK_BITS, n)
+    mean = square = 0.0
+    for block in range(2 ** (n - n_low)):
+        log_weights, z = log_weight_block(model, n_low, block)
+        w = np.exp(log_weights - log_z)
+        if isinstance(model, RBM):
+            p = expit(z)
+            bias = all_states(n_low) @ model.b[:n_low] + high_bits(block, n - n_low) @ model.b[n_low:]
+            given_h, spread = -bias - (p * z).sum(1), (p * (1 - p) * z**2).sum(1)
+        else:
+            given_h, spread = -log_weights, np.zeros(len(w))
+        deviation = given_h + log_z  # near zero where the weight is, so that the square loses no digits
+        mean += float(w @ deviation)
+        square += float(w @ (deviation**2 + spread))
+    return mean - log_z, square - mean**2
+
+
+def mean_energy(model: RBM | BoltzmannMachine) -> float:
+    """(3) U = E[E] = -d log Z(beta)/d beta at beta = 1, in nats."""
+    return _energy_mean_and_variance(model)[0]
+
+
+def heat_capacity(model: RBM | BoltzmannMachine) -> float:
+    """(3) C = Var E = d^2 log Z(beta)/d beta^2 at beta = 1 (of the tempered record: beta^2 Var E of the original)."""
+    return _energy_mean_and_variance(model)[1]
+
+
+def entropy(model: RBM | BoltzmannMachine) -> float:
+    """(3) S = log Z + U of the joint law, 0 <= S <= n_units log 2, in nats."""
+    return log_partition(model) + mean_energy(model)
+
+
+def fisher_information(model: RBM | BoltzmannMachine) -> np.ndarray:
+    """(4), (p, p), parameters in the order of the record's leaves (W row-major, a, b), J as its pairs i < j, then c."""
+    require_few_states("fisher_information", model.n_visible, 16, "estimate it from samples")
+    x = all_states(model.n_visible)
+    weights = np.exp(-model.free_energy(x) - log_partition(model))
+    if isinstance(model, RBM):
+        ph = model.hidden_probabilities(x)
+        t = np.hstack([(x[:, :, None] * ph[:, None, :]).reshape(len(x), -1), x, ph])
+    else:
+        i, j = np.triu_indices(model.n_units, 1)
+        hidden, posterior = all_states(model.n_hidden), model.hidden_posterior(x)
+        t = np.zeros((len(x), len(i) + model.n_units))
+        for k, h in enumerate(hidden):
+            s = np.hstack([x, np.broadcast_to(h, (len(x), len(h)))])
+            t += posterior[:, [k]] * np.hstack([s[:, i] * s[:, j], s])
+    t -= weights @ t
+    return (t * weights[:, None]).T @ t

@@ -1,0 +1,21 @@
+"""Progress bars on standard error, only where a person watches; imported lazily so that quiet work pays nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def track(total: float, what: str, *, enabled: bool = True) -> Iterator[Callable[[float], None]]:
+    """``with track(n, "sampling") as bar: ...; bar(1)``: a bar with the remaining time, gone when the work is done."""
+    if not enabled:
+        yield lambda amount: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda amount: bar.update(task, advance=amount)

@@ -1,0 +1,1 @@
+"""Samplers: ``init``, ``draw``, ``step`` (pure readable NumPy) and ``advance`` (compiled, the same numbers)."""

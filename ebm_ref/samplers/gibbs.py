@@ -1,0 +1,173 @@
+"""Gibbs samplers of binary models.                              [Geman & Geman 1984; Hinton 2002; lecture 9]
+
+K_i resamples unit i from p(s_i | rest).  One step is
+  block        K_h K_x:      all hidden units given x, then all visible units given the new h     (RBM)
+  systematic   K_1 K_2 ... K_n in ``order``; by default hidden units first, then visible ones, which is block Gibbs
+  palindromic  K_1 ... K_n ... K_1, reversible
+  random       K_i for one uniformly chosen unit i, reversible
+All leave the model's law invariant.  With clamped units the law is that of the others given them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import expit
+
+from ebm_ref.errors import DomainError, require_choice, require_int
+from ebm_ref.kernels import gibbs as kernels
+from ebm_ref.kernels.noise import Stream
+from ebm_ref.models.boltzmann import BoltzmannMachine
+from ebm_ref.models.rbm import RBM
+from ebm_ref.samplers.common import Info, Noise, free_units, joint_rows
+
+
+@dataclass(frozen=True, eq=False)
+class BlockGibbs:
+    """Block Gibbs on an RBM; ``free`` (n_units,) marks the units that are not clamped.  See ``block_gibbs``."""
+
+    model: RBM
+    free: np.ndarray
+
+    name = "block_gibbs"
+    reversible = False
+
+    def clamped(self, clamp) -> BlockGibbs:
+        """The sampler that never moves the clamped units."""
+        return replace(self, free=free_units(clamp, self.model.n_visible, self.model.n_units))
+
+    def init(self, initial, seed: int, first_chain: int = 0) -> np.ndarray:
+        """Initial states as joint rows."""
+        return joint_rows(self.model, initial, seed, first_chain)
+
+    def draw(self, stream: Stream, step: int, n_chains: int) -> Noise:
+        """One uniform for each unit."""
+        return Noise(stream.uniform(step, (n_chains, self.model.n_units)))
+
+    def step(self, state: np.ndarray, noise: Noise) -> tuple[np.ndarray, Info]:
+        """One sweep in plain NumPy: unit j becomes 1[u_j < p_j]."""
+        m, nv = self.model, self.model.n_visible
+        x, h = state[:, :nv], state[:, nv:]
+        h = np.where(self.free[nv:], noise.u[:, nv:] < m.hidden_probabilities(x), h)
+        x = np.where(self.free[:nv], noise.u[:, :nv] < m.visible_probabilities(h), x)
+        return np.hstack([x, h]).astype(np.float64), Info(np.full(len(state), m.n_units), m.n_units)
+
+    def advance(self, state: np.ndarray, stream: Stream, start: int, n: int) -> tuple[np.ndarray, Info]:
+        """n sweeps by the compiled loop, numbers at steps start, ..., start + n - 1; the input is not modified."""
+        m = self.model
+        rows = np.array(state)
+        kernels.run_block_sweeps(
+            len(rows), rows, np.empty_like(rows), m.W, np.ascontiguousarray(m.W.T), m.a, m.b,
+            self.free, stream.address, np.uint64(start), n, work=len(rows) * n * (20.0 * m.n_units + 2 * m.W.size),
+        )  # fmt: skip
+        return rows, Info(np.full(len(rows), n * m.n_units), n * m.n_units)
+
+    def site_schedule(self) -> tuple[str, tuple[int, ...]]:
+        """How the step is composed of site kernels: a product, in this order."""
+        nv, n = self.model.n_visible, self.model.n_units
+        return "product", tuple(i for i in (*range(nv, n), *range(nv)) if self.free[i])
+
+
+@dataclass(frozen=True, eq=False)
+class Gibbs:
+    """Single-site Gibbs on the Boltzmann machine of a model; see ``gibbs``."""
+
+    model: RBM | BoltzmannMachine
+    machine: BoltzmannMachine  # the model as a general Boltzmann machine
+    scan: str
+    order: tuple[int, ...]
+    free: np.ndarray
+
+    name = "gibbs"
+
+    @property
+    def reversible(self) -> bool:
+        """Whether pi_i P_ij = pi_j P_ji."""
+        return self.scan != "systematic"
+
+    @property
+    def visits(self) -> np.ndarray:
+        """Units in the order in which one step visits them (random scan: the units to choose from)."""
+        order = [i for i in self.order if self.free[i]]
+        return np.array(order + order[-2::-1] if self.scan == "palindromic" else order, dtype=np.int64)
+
+    @property
+    def addresses(self) -> np.ndarray:
+        """Where each visit reads its uniform: i at the first visit of unit i, n + i at the second."""
+        visits, n_free = self.visits, int(self.free[list(self.order)].sum())
+        return np.where(np.arange(len(visits)) < n_free, visits, self.machine.n_units + visits)
+
+    def clamped(self, clamp) -> Gibbs:
+        """The sampler that never moves the clamped units."""
+        return replace(self, free=free_units(clamp, self.model.n_visible, self.model.n_units))
+
+    def init(self, initial, seed: int, first_chain: int = 0) -> np.ndarray:
+        """Initial states as joint rows."""
+        return joint_rows(self.model, initial, seed, first_chain)
+
+    def draw(self, stream: Stream, step: int, n_chains: int) -> Noise:
+        """Uniforms by unit (twice as many for the palindrome); for the random scan: choice, value."""
+        n = self.machine.n_units
+        width = {"systematic": n, "palindromic": 2 * n, "random": 2}[self.scan]
+        return Noise(stream.uniform(step, (n_chains, width)))
+
+    def step(self, state: np.ndarray, noise: Noise) -> tuple[np.ndarray, Info]:
+        """One step in plain NumPy: s_i becomes 1[u < sigmoid(c_i + J_i.s)], site by site."""
+        J, c, s = self.machine.J, self.machine.c, np.array(state)
+        if self.scan == "random":
+            chains = np.arange(len(s))
+            i = self.visits[(noise.u[:, 0] * len(self.visits)).astype(np.int64)]
+            s[chains, i] = noise.u[:, 1] < expit(c[i] + np.einsum("nj,nj->n", J[i], s))
+            return s, Info(np.ones(len(s), dtype=np.int64), 1)
+        for i, address in zip(self.visits, self.addresses, strict=True):
+            s[:, i] = noise.u[:, address] < expit(c[i] + s @ J[i])
+        return s, Info(np.full(len(s), len(self.visits)), len(self.visits))
+
+    def advance(self, state: np.ndarray, stream: Stream, start: int, n: int) -> tuple[np.ndarray, Info]:
+        """n steps by the compiled loop; the input is not modified."""
+        J, c, rows = self.machine.J, self.machine.c, np.array(state)
+        if self.scan == "random":
+            kernels.run_random_site_updates(
+                len(rows), rows, J, c, self.visits, stream.address, np.uint64(start), n,
+                work=len(rows) * n * (200.0 + len(c)),
+            )  # fmt: skip
+            return rows, Info(np.full(len(rows), n), n)
+        kernels.run_site_sweeps(
+            len(rows), rows, np.empty_like(rows), J, c, self.visits, self.addresses, stream.address, np.uint64(start),
+            n, work=len(rows) * n * (60.0 * len(c) + J.size),
+        )  # fmt: skip
+        return rows, Info(np.full(len(rows), n * len(self.visits)), n * len(self.visits))
+
+    def site_schedule(self) -> tuple[str, tuple[int, ...]]:
+        """How the step is composed of site kernels: a product in this order, or their mean."""
+        return ("mean" if self.scan == "random" else "product"), tuple(int(i) for i in self.visits)
+
+
+def block_gibbs(model: RBM) -> BlockGibbs:
+    """Block Gibbs on an RBM: h ~ p(h|x), then x ~ p(x|h).
+
+    >>> sampler = block_gibbs(RBM.random(3, 2, 1.0))
+    >>> rows, info = sampler.advance(sampler.init([[1, 0, 1]], seed=0), Stream(0, "transition"), 0, 10)
+    >>> rows.shape
+    (1, 5)
+    """
+    if not isinstance(model, RBM):
+        raise DomainError(f"block_gibbs: expected an RBM, got {type(model).__name__}; use gibbs")
+    return BlockGibbs(model, np.ones(model.n_units, dtype=bool))
+
+
+def gibbs(model: RBM | BoltzmannMachine, scan: str = "systematic", order=None) -> Gibbs:
+    """Single-site Gibbs; ``scan`` is "systematic", "palindromic" (a sweep a step) or "random" (one unit a step).
+
+    ``order`` lists the units in the order of a sweep; by default hidden units come first, then visible ones.
+    """
+    require_choice("scan", scan, ("systematic", "random", "palindromic"))
+    machine = model.to_boltzmann()
+    n, nv = machine.n_units, machine.n_visible
+    if order is None:
+        order = (*range(nv, n), *range(nv))
+    order = tuple(require_int("order", i, 0, n - 1) for i in order)
+    if sorted(order) != list(range(n)):
+        raise DomainError(f"order: expected each of the {n} units once, got {order}")
+    return Gibbs(model, machine, scan, order, np.ones(n, dtype=bool))
