@@ -1,3 +1,69 @@
-"""ebm_ref: the reference for energy-based models, p(x) = exp(-E(x)) / Z."""
+"""ebm_ref: the reference for energy-based models, p(x) = exp(-E(x)) / Z.
+
+Exact answers where a model is small enough, samplers and learning with hand-derived gradients, and an oracle that tells
+whether somebody else's implementation is right.  Submodules load when they are first used: ``import ebm_ref`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from ebm_ref import compile, datasets, errors, exact, oracle, plots
+    from ebm_ref.compile import get_num_threads, set_num_threads
+    from ebm_ref.estimate.pseudo_likelihood import pseudo_log_likelihood, pseudo_log_likelihood_gradient
+    from ebm_ref.io import load
+    from ebm_ref.kernels.noise import Stream
+    from ebm_ref.learning.estimators import cd, exact_gradient, pcd
+    from ebm_ref.learning.fit import Fit, fit
+    from ebm_ref.learning.optimisers import LinearDecay, adam, sgd
+    from ebm_ref.models.boltzmann import BoltzmannMachine
+    from ebm_ref.models.rbm import RBM
+    from ebm_ref.samplers.gibbs import block_gibbs, gibbs
+    from ebm_ref.samplers.metropolis import metropolis
+    from ebm_ref.samplers.sample import Chain, sample
+
+_MODULES = ("compile", "datasets", "errors", "exact", "oracle", "plots")
+_HOMES = {
+    "RBM": "models.rbm",
+    "BoltzmannMachine": "models.boltzmann",
+    "Stream": "kernels.noise",
+    "block_gibbs": "samplers.gibbs",
+    "gibbs": "samplers.gibbs",
+    "metropolis": "samplers.metropolis",
+    "sample": "samplers.sample",
+    "Chain": "samplers.sample",
+    "pseudo_log_likelihood": "estimate.pseudo_likelihood",
+    "pseudo_log_likelihood_gradient": "estimate.pseudo_likelihood",
+    "exact_gradient": "learning.estimators",
+    "cd": "learning.estimators",
+    "pcd": "learning.estimators",
+    "sgd": "learning.optimisers",
+    "adam": "learning.optimisers",
+    "LinearDecay": "learning.optimisers",
+    "fit": "learning.fit",
+    "Fit": "learning.fit",
+    "load": "io",
+    "get_num_threads": "compile",
+    "set_num_threads": "compile",
+}
+
+__all__ = (*_MODULES, *_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"ebm_ref.{_HOMES[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"ebm_ref.{name}")
+    else:
+        raise AttributeError(f"module 'ebm_ref' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

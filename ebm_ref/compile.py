@@ -5,7 +5,8 @@ Three ideas.
 * Scalar functions are plain ``def`` over ``math.*``, compiled by assignment: ``softplus = jit(softplus)``.
 * A *body* ``body(chain, *arrays)`` is one loop over one chain.  ``over_chains(body)`` makes the function
   ``run(n_chains, *arrays)`` of it: compiled once, without the interpreter's lock, cut into ranges of chains that a few
-  Python threads work off.  A chain's numbers depend on its own index only, so any number of threads gives the same bits.
+  Python threads work off.  A chain's numbers depend on its own index only, so any number of threads gives
+  the same bits.
 * Numba's disk cache goes stale when a callee in *another* file changes.  Ours is keyed on the sources of the whole
   package: any edit makes a fresh folder.
 """
@@ -13,6 +14,7 @@ Three ideas.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -23,9 +25,11 @@ from typing import Any
 
 import numba
 import platformdirs
-from numba.core import caching, config
+from numba.core import caching
+from numba.core import config as numba_config
 
 PACKAGE = Path(__file__).parent
+config: Any = numba_config  # its attributes are made at run time
 MIN_WORK_FOR_THREADS = 200_000  # elementary operations; below this, waking a thread costs more than it saves
 KEPT_CACHES = 8  # folders of older sources are removed beyond this many
 
@@ -95,7 +99,7 @@ class _PackageCache(caching.FunctionCache):
 
 
 def _compile(function: Callable, name: str, flags: set[str]) -> Callable:
-    compiled = numba.njit(nogil=True, error_model="numpy", fastmath=flags or False)(function)
+    compiled: Any = numba.njit(nogil=True, error_model="numpy", fastmath=flags or False)(function)
     if not config.DISABLE_JIT:
         compiled._cache = _PackageCache(function, name)
     return compiled
@@ -152,7 +156,7 @@ def over_chains(body: Callable, *, flags: tuple[str, ...] = ()) -> Callable:
             return
         edges = [n_chains * t // n for t in range(n + 1)]
         pool = _pool(n, os.getpid())
-        jobs = [pool.submit(serial, lo, hi, *arrays) for lo, hi in zip(edges[:-1], edges[1:], strict=True)]
+        jobs = [pool.submit(serial, lo, hi, *arrays) for lo, hi in itertools.pairwise(edges)]
         for job in jobs:
             job.result()
 

@@ -49,10 +49,15 @@ def write_arrays(path: str | os.PathLike, kind: str, arrays: dict[str, np.ndarra
 
 
 def read_arrays(path: str | os.PathLike) -> tuple[str, dict[str, np.ndarray], dict[str, Any]]:
-    """Read what ``write_arrays`` wrote: (kind, arrays, meta).  Nothing in the file is executed."""
+    """Read what ``write_arrays`` wrote: (kind, arrays, meta); kind "" for anybody else's ``.npz``.
+
+    Nothing in the file is executed.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        if "header" not in arrays:
+            return "", arrays, {}
         header = json.loads(str(arrays.pop("header")))
         version, kind, meta = header["format"], header["kind"], header["meta"]
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError, AttributeError, TypeError) as error:

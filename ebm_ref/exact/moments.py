@@ -3,9 +3,9 @@
 RBM, enumerating the smaller layer (written for h):  w(h) = p(h),  sig_i(h) = sigmoid(a_i + (Wh)_i)
 (1) E[h] = sum w h      E[x] = sum w sig(h)      E[x h'] = sum w sig(h) h'
 (2) d log L/dtheta = <-dE/dtheta>_data - <-dE/dtheta>_model,  L the mean likelihood of the rows
-(3) U = E[E],   Var E,   S = log Z + U  (entropy of the joint law, nats),   C = Var E  (heat capacity at beta = 1, k = 1)
+(3) U = E[E],   S = log Z + U  (entropy of the joint law, nats),   C = Var E  (heat capacity at beta = 1, k = 1)
 (4) Fisher information of log p(x):  Cov_x( E[T|x] ),  T = -dE/dtheta
-The sums over bits are folds (models/states.bit_sums), not matrix products: the same bits for any number of BLAS threads.
+The sums over bits are folds (models/states.bit_sums), not matrix products: BLAS threads cannot change a bit.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def data_statistics(model: RBM | BoltzmannMachine, x: np.ndarray) -> Moments:
     return Moments(x.mean(0), ph.mean(0), ss[:nv, nv:], ss)
 
 
-# Thermodynamics --------------------------------------------------------------------------------------------------------
+# Thermodynamics -------------------------------------------------------------------------------------------------------
 
 
 def _energy_mean_and_variance(model: RBM | BoltzmannMachine) -> tuple[float, float]:

@@ -56,7 +56,9 @@ def log_partition(
     """
     require_choice("method", method, ("auto", "product", "gray", "vectorized"))
     if require_choice("device", device, ("cpu", "cuda")) == "cuda":
-        raise BackendError("device='cuda': log_partition runs on the CPU; use device='cpu', or executor= for more cores")
+        raise BackendError(
+            "device='cuda': log_partition runs on the CPU; use device='cpu', or executor= for more cores"
+        )
     if isinstance(model, RBM) and model.n_hidden > model.n_visible:
         model = model.swapped()
     if method == "auto":
@@ -90,11 +92,10 @@ def _product_is_safe(model: RBM | BoltzmannMachine) -> bool:
     if isinstance(model, RBM):
         return bool(np.all(np.abs(model.a) + np.abs(model.W).sum(axis=1) < SAFE_LOGIT))
     n_low = min(LOW_BITS, model.n_units)
-    fields = np.abs(model.J[:n_low, n_low:]).sum() + np.abs(model.c[:n_low]).sum() + np.abs(model.J[:n_low, :n_low]).sum()
-    return bool(fields < SAFE_LOGIT)
+    return bool(np.abs(model.J[:n_low]).sum() + np.abs(model.c[:n_low]).sum() < SAFE_LOGIT)
 
 
-# Shards: (number, function(first, count) -> (count, 2) array of (m, s) pairs) -------------------------------------------
+# Shards: (number, function(first, count) -> (count, 2) array of (m, s) pairs) ----------------------------------------
 
 Shards = tuple[int, Callable[[int, int], np.ndarray]]
 
@@ -208,7 +209,7 @@ def high_bits(block: int, n: int) -> np.ndarray:
     return np.array([block >> j & 1 for j in range(n)], dtype=np.float64)
 
 
-# Running and merging ---------------------------------------------------------------------------------------------------
+# Running and merging --------------------------------------------------------------------------------------------------
 
 
 def _run(shards: Shards, executor: Executor | None, progress: bool) -> np.ndarray:

@@ -99,7 +99,9 @@ def _visible_part(joint: np.ndarray, n_visible: int) -> np.ndarray:
     nv = 2**n_visible
     rows = joint.reshape(-1, nv, len(joint) // nv, nv).sum(axis=2)  # (h, x, x')
     if np.abs(rows - rows[0]).max() > 1e-12:
-        raise DomainError("space='visible': this sampler's next x depends on h, so x alone is no Markov chain; use 'joint'")
+        raise DomainError(
+            "space='visible': this sampler's next x depends on h, so x alone is no Markov chain; use 'joint'"
+        )
     return rows[0]
 
 

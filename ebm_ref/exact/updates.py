@@ -17,7 +17,7 @@ from ebm_ref.models.states import all_states, require_few_states, state_index
 
 
 def cd_gradient(model: RBM, data, k: int = 1) -> RBM:
-    """E[CD-k update] over the rows of ``data`` (n, n_visible) of 0 and 1: a record, the ascent direction, mean over rows.
+    """E[CD-k update] over the rows of ``data`` (n, n_visible) of 0 and 1: the ascent direction, a record.
 
     The random choices of sampled or averaged hidden units in the statistics do not change it; mean-field visible units
     do.  Raises ModelTooLargeError beyond 24 units in all.

@@ -89,7 +89,9 @@ def machine_gray(shard, first, out, scratch, J, c, n_low):
     out[shard, 0], out[shard, 1] = m, s
 
 
-def layer_product(shard, first, out, A, P, bits, E, WT, growth, shrink, a, b, B, low_factor, low_exponent, groups, n_own):
+def layer_product(
+    shard, first, out, A, P, bits, E, WT, growth, shrink, a, b, B, low_factor, low_exponent, groups, n_own
+):
     """Shard ``first + shard`` of a two-layer sum in product form.
 
     WT, growth = exp(WT), shrink = exp(-WT) (n_high, units): rows of the high bits, b (n_high,);  B (units, 2**n_low);

@@ -31,7 +31,7 @@ def add_rows(logits, bias, states, weights):
 
 
 def draw_layer(states, logits, free, first_unit, chain, step, purpose, k0, k1):
-    """states[j] ~ Bernoulli(sigmoid(logits[j])) for the free units of a layer; unit first_unit + j reads its address."""
+    """states[j] ~ Bernoulli(sigmoid(logits[j])) for the free units of a layer; unit first_unit + j has its address."""
     c2 = step & np.uint64(0xFFFFFFFF)
     c3 = purpose | ((step >> S32) << np.uint64(16))
     w0 = w1 = w2 = w3 = NO_TIE
@@ -51,7 +51,7 @@ draw_layer = jit(draw_layer)
 
 def block_sweeps(chain, states, scratch, W, WT, a, b, free, address, start, n_steps):
     """n_steps of block Gibbs: h ~ p(h|x), then x ~ p(x|h).  states (chains, nv + nh), in place."""
-    nv, nh = W.shape
+    nv = len(a)
     purpose, k0, k1, c1 = address[0], address[1], address[2], address[3] + np.uint64(chain)
     x, h = states[chain, :nv], states[chain, nv:]
     z, c = scratch[chain, :nv], scratch[chain, nv:]

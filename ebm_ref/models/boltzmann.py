@@ -46,7 +46,9 @@ class BoltzmannMachine:
         require_shape("c", self.c, n)
         if np.any(np.diag(self.J)):
             i = int(np.flatnonzero(np.diag(self.J))[0])
-            raise DomainError(f"J: expected a zero diagonal, got {self.J[i, i]} at [{i}, {i}]; add J_ii/2 to c_i instead")
+            raise DomainError(
+                f"J: expected a zero diagonal, got {self.J[i, i]} at [{i}, {i}]; add J_ii/2 to c_i instead"
+            )
         if not np.array_equal(self.J, self.J.T):
             i, j = np.argwhere(self.J != self.J.T)[0]
             raise DomainError(

@@ -128,7 +128,7 @@ class RBM:
     # gradients --------------------------------------------------------------------------------------------------------
 
     def energy_gradient(self, x, h, weights) -> RBM:
-        """(6) sum_n weights_n dE(x_n,h_n)/dtheta, a record; h may hold probabilities (the gradient of F when h = (1))."""
+        """(6) sum_n weights_n dE(x_n,h_n)/dtheta, a record; with h = (1) it is the gradient of F."""
         x, h = require_rows("x", x, self.n_visible), require_rows("h", h, self.n_hidden)
         w = as_float_array("weights", weights)
         require_shape("weights", w, len(x))

@@ -1,0 +1,1 @@
+"""Estimates where exact answers are out of reach, and diagnostics."""

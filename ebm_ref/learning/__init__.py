@@ -1,0 +1,1 @@
+"""Learning: estimators of the log-likelihood gradient, optimisers on records, and ``fit``."""

@@ -1,0 +1,180 @@
+"""Estimators of the log-likelihood gradient:  <-dE/dtheta>_data - <-dE/dtheta>_negatives.
+
+estimator       negatives                                                   expectation
+exact_gradient  the model's exact moments                                   the gradient
+cd(k)           k sweeps of block Gibbs from the data rows                  exact.cd_gradient    [Hinton 2002]
+pcd(k, n)       n chains that are never restarted, k sweeps an update       the gradient, once the chains mix and the
+                                                    learning rate is small  [Younes 1989; Tieleman 2008]
+
+Statistics use p(h|x) in place of sampled h (Rao-Blackwell) unless a switch says otherwise; ``visible="mean"``, Hinton's
+recipe, replaces the reconstruction by its probabilities and so changes the expectation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ebm_ref.errors import DomainError, require_choice, require_int
+from ebm_ref.exact.moments import Moments, data_statistics, log_likelihood_gradient
+from ebm_ref.kernels import statistics
+from ebm_ref.kernels.noise import Stream
+from ebm_ref.models.boltzmann import BoltzmannMachine
+from ebm_ref.models.rbm import RBM
+from ebm_ref.samplers.common import joint_rows
+from ebm_ref.samplers.gibbs import block_gibbs, gibbs
+
+Model = RBM | BoltzmannMachine
+NO_CHAINS = np.zeros((0, 0))
+
+
+class Estimator(Protocol):
+    """``start`` makes the state carried between updates; ``estimate`` returns a gradient and the new state."""
+
+    def start(self, model: Any, data: np.ndarray, seed: int) -> np.ndarray:
+        """The persistent chains before the first update, (n_chains, n_units); empty for estimators without any."""
+
+    def estimate(
+        self, model: Any, rows: np.ndarray, chains: np.ndarray, seed: int, update: int
+    ) -> tuple[Any, np.ndarray]:
+        """(ascent direction as a record, mean over rows; chains to carry on), at the given number of update."""
+
+    def settings(self) -> dict[str, Any]:
+        """Name and every switch, as recorded with the result."""
+
+
+@dataclass(frozen=True)
+class ExactGradient:
+    """See ``exact_gradient``."""
+
+    def start(self, model: Model, data: np.ndarray, seed: int) -> np.ndarray:
+        """Nothing is carried."""
+        return NO_CHAINS
+
+    def estimate(self, model: Model, rows, chains=NO_CHAINS, seed: int = 0, update: int = 0):
+        """The gradient of the mean log-likelihood of the rows."""
+        return log_likelihood_gradient(model, rows), chains
+
+    def settings(self) -> dict[str, Any]:
+        """Name and switches."""
+        return {"name": "exact_gradient"}
+
+
+@dataclass(frozen=True)
+class ContrastiveDivergence:
+    """See ``cd``."""
+
+    k: int
+    visible: str
+    positive: str
+    negative: str
+
+    def start(self, model: Model, data: np.ndarray, seed: int) -> np.ndarray:
+        """Nothing is carried."""
+        return NO_CHAINS
+
+    def estimate(self, model: RBM, rows, chains=NO_CHAINS, seed: int = 0, update: int = 0):
+        """One CD-k estimate; row n of the batch is chain n, its sweeps are the steps from update * k on."""
+        if not isinstance(model, RBM):
+            raise DomainError(f"cd: expected an RBM, got {type(model).__name__}; use pcd or exact_gradient")
+        if self.k == 0:
+            zero = np.zeros_like
+            return RBM(zero(model.W), zero(model.a), zero(model.b)), chains
+        reconstruction = self._mean_field(model, rows, seed, update)
+        if self.visible == "sample":
+            state = np.hstack([rows, np.zeros((len(rows), model.n_hidden))])
+            state, _ = block_gibbs(model).advance(state, Stream(seed, "negative"), update * self.k, self.k)
+            reconstruction = state[:, : model.n_visible]
+        noise = Stream(seed, "positive")
+        positive = self._statistics(model, rows, self.positive, noise, 2 * update)
+        negative = self._statistics(model, reconstruction, self.negative, noise, 2 * update + 1)
+        return difference(model, positive, negative), chains
+
+    def _mean_field(self, model: RBM, x: np.ndarray, seed: int, update: int) -> np.ndarray:
+        """Reconstructions by probabilities, the hidden units that they come from being sampled."""
+        stream, nv = Stream(seed, "negative"), model.n_visible
+        for t in range(update * self.k, (update + 1) * self.k if self.visible == "mean" else update * self.k):
+            h = stream.uniform(t, (len(x), model.n_units))[:, nv:] < model.hidden_probabilities(x)
+            x = model.visible_probabilities(h)
+        return x
+
+    def _statistics(self, model: RBM, x: np.ndarray, hidden: str, noise: Stream, step: int) -> Moments:
+        h = statistics.hidden_probabilities(x, model.W, model.b)
+        if hidden == "sample":
+            h = (noise.uniform(step, h.shape) < h).astype(np.float64)
+        return Moments(x.mean(axis=0), h.mean(axis=0), statistics.outer_mean(x, h))
+
+    def settings(self) -> dict[str, Any]:
+        """Name and switches."""
+        return {"name": "cd", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class PersistentContrastiveDivergence:
+    """See ``pcd``."""
+
+    k: int
+    n_chains: int
+
+    def start(self, model: Model, data: np.ndarray, seed: int) -> np.ndarray:
+        """Chains start at uniformly chosen rows of the data, made binary by chance where they are not."""
+        u = Stream(seed, "fantasy_start").uniform(0, (self.n_chains, 1 + model.n_visible))
+        rows = data[(u[:, 0] * len(data)).astype(np.int64)]
+        return joint_rows(model, (u[:, 1:] < rows).astype(np.float64), seed)
+
+    def estimate(self, model: Model, rows, chains, seed: int = 0, update: int = 0):
+        """Advance every chain k sweeps under the current parameters, then compare."""
+        sampler = block_gibbs(model) if isinstance(model, RBM) else gibbs(model)
+        chains, _ = sampler.advance(chains, Stream(seed, "persistent"), update * self.k, self.k)
+        positive = batch_statistics(model, rows)
+        negative = batch_statistics(model, chains[:, : model.n_visible])
+        return difference(model, positive, negative), chains
+
+    def settings(self) -> dict[str, Any]:
+        """Name and switches."""
+        return {"name": "pcd", **asdict(self)}
+
+
+def batch_statistics(model: Model, x: np.ndarray) -> Moments:
+    """<-dE/dtheta> with x clamped and the hidden units averaged, mean over rows, in a fixed order of summation."""
+    if not isinstance(model, RBM):
+        return data_statistics(model, x)
+    h = statistics.hidden_probabilities(x, model.W, model.b)
+    return Moments(x.mean(axis=0), h.mean(axis=0), statistics.outer_mean(x, h))
+
+
+def difference(model: Model, positive: Moments, negative: Moments):
+    """Positive minus negative statistics as a record of the model's type: the ascent direction."""
+    if isinstance(model, RBM):
+        return RBM(positive.xh - negative.xh, positive.x - negative.x, positive.h - negative.h)
+    assert positive.ss is not None
+    assert negative.ss is not None
+    s = np.concatenate([positive.x - negative.x, positive.h - negative.h])
+    return model.from_statistics(positive.ss - negative.ss, s)
+
+
+def exact_gradient() -> ExactGradient:
+    """The exact gradient of the mean log-likelihood of a batch, by enumeration (small models)."""
+    return ExactGradient()
+
+
+def cd(
+    k: int = 1, *, visible: str = "sample", positive: str = "probabilities", negative: str = "probabilities"
+) -> ContrastiveDivergence:
+    """Contrastive divergence: k sweeps of block Gibbs from the data rows.                    [Hinton 2002]
+
+    visible: "sample", or "mean" for reconstructions by probabilities (another expectation than exact.cd_gradient).
+    positive, negative: hidden units of the two statistics, "probabilities" or "sample" (same mean, more variance).
+    k = 0 gives exactly 0.
+    """
+    require_choice("visible", visible, ("sample", "mean"))
+    for name, value in (("positive", positive), ("negative", negative)):
+        require_choice(name, value, ("probabilities", "sample"))
+    return ContrastiveDivergence(require_int("k", k), visible, positive, negative)
+
+
+def pcd(k: int = 1, n_chains: int = 100) -> PersistentContrastiveDivergence:
+    """Persistent contrastive divergence: ``n_chains`` chains, never restarted, k sweeps an update. [Tieleman 2008]"""
+    return PersistentContrastiveDivergence(require_int("k", k, 1), require_int("n_chains", n_chains, 1))
