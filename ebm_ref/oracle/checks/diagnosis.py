@@ -1,0 +1,46 @@
+"""Which known mistake explains the data: the ranking of wrong kernels by log likelihood ratio.
+
+ln LR_b = sum over transitions of ln((1 - eps) P_b/P + eps),  eps = 1e-3,  P floored at 1e-12 where an impossible
+transition was seen.  b is named only if ln LR_b > 0 leads the runner-up by 3 and the data do not reject P_b
+(full face of S1, p > 1e-3); otherwise it is only the nearest.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ebm_ref.oracle.results import Diagnosis
+from ebm_ref.oracle.statistics.evalues import log_likelihood_ratios
+from ebm_ref.oracle.statistics.pairs import g_statistic, row_null
+from ebm_ref.oracle.zoo import Alternative
+
+LEAD, LIVES, FLOOR, LISTED = 3.0, 1e-3, 1e-12, 5
+
+
+def diagnose(
+    counts: np.ndarray, P: np.ndarray, alternatives: tuple[Alternative, ...], rng: np.random.Generator
+) -> tuple[Diagnosis, ...]:
+    """The five best alternatives to P (S, S) given transition counts (S, S); laws are matrices of one row."""
+    if not alternatives or not counts.sum():
+        return ()
+    ratios = log_likelihood_ratios(counts, np.maximum(P, FLOOR), [a.P for a in alternatives])
+    order = np.argsort(-ratios)
+    leads = len(order) == 1 or ratios[order[0]] - ratios[order[1]] >= LEAD
+    found = []
+    for rank, k in enumerate(order[:LISTED]):
+        named = rank == 0 and leads and ratios[k] > 0 and full_face_p(counts, alternatives[k].P, rng) > LIVES
+        found.append(Diagnosis(alternatives[k].id, float(ratios[k]), alternatives[k].description, bool(named)))
+    return tuple(found)
+
+
+def full_face_p(counts: np.ndarray, P: np.ndarray, rng: np.random.Generator, null_samples: int = 1999) -> float:
+    """p-value of G of the counts under P, row counts given; 0 if P forbids what was seen."""
+    P = np.where(P < 1e-14, 0.0, P)
+    if ((counts > 0) & (P <= 0)).any():
+        return 0.0
+    total = np.zeros(null_samples + 1)
+    for x in np.flatnonzero(counts.sum(axis=1)):
+        support = np.flatnonzero(P[x] > 0)
+        n = int(counts[x].sum())
+        total += g_statistic(row_null(rng, n, P[x, support], counts[x, support], null_samples), n * P[x, support])
+    return float((total >= total[0] - 1e-9).sum() / len(total))

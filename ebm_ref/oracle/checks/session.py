@@ -1,0 +1,201 @@
+"""One check under way: the candidate, the seeds, the budget, and the data that tests ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ebm_ref.errors import DomainError
+from ebm_ref.oracle.cases import Case
+from ebm_ref.oracle.checks.candidate import Candidate, Violation
+from ebm_ref.oracle.results import Diagnosis, Report, Result
+from ebm_ref.oracle.statistics.pairs import PairLaw, impossible, pair_law
+from ebm_ref.oracle.statistics.seeds import STARTS, Seeds
+from ebm_ref.oracle.statistics.sequential import (
+    BUDGET,
+    ROWS_PER_CALL,
+    Outcome,
+    Stage,
+    level_of_each,
+    noncentrality,
+    require_profile,
+    sequential_test,
+)
+
+WORST_CELLS = 12
+
+
+@dataclass(eq=False)
+class Session:
+    """State of one check; ``counts`` collects all transitions (S, S) seen, for the diagnosis."""
+
+    check: str
+    candidate: Candidate
+    case: Case
+    profile: str
+    seed: int
+    planned: tuple[str, ...]
+    known_kernel: bool = True
+    seeds: Seeds = field(init=False)
+    n0: int = field(init=False)
+    chance: float = 0.0
+    results: list[Result] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    counts: np.ndarray = field(init=False)
+    law: PairLaw = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.n0 = require_profile(self.profile)
+        self.seeds = Seeds(self.seed)
+        S = len(self.case.pi)
+        self.counts = np.zeros((S, S), dtype=np.int64)
+        self.law = pair_law(self.case.P, self.case.states)
+
+    @property
+    def alpha(self) -> float:
+        """The level of each planned test, whatever subset is run."""
+        return level_of_each(len(self.planned), self.chance)
+
+    @property
+    def failed(self) -> bool:
+        """True once something has failed."""
+        return any(r.verdict == "fail" for r in self.results)
+
+    def replay(self, test: str) -> str:
+        """A line that repeats one test."""
+        known = self.case.name
+        return (
+            f"ebm_ref.oracle.{self.check}(step, ebm_ref.oracle.cases.named({known!r}, kernel={self.case.kernel!r}),"
+            f" profile={self.profile!r}, seed={self.seed}, tests=({test!r},))"
+        )
+
+    def moved(self, starts: np.ndarray, test: str, stage: int, chunk: int) -> np.ndarray:
+        """One call of the candidate; D9 at once if it does what the claimed kernel cannot."""
+        ends = self.candidate(starts, self.seeds.candidate(test, stage, chunk))
+        return ends
+
+    def tally(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Counts (S, S) of transitions, added to the session's."""
+        S = len(self.case.pi)
+        counts = np.bincount(starts * S + ends, minlength=S * S).reshape(S, S)
+        self.counts += counts
+        if self.known_kernel and len(forbidden := impossible(counts, self.case.P)):
+            i, j = forbidden[0]
+            raise Violation(
+                "D9",
+                "impossible transition",
+                f"{self.label(i, j)} happened {counts[i, j]} times, but has probability 0 under"
+                f" {self.case.kernel} ({len(forbidden)} such transitions)",
+            )
+        return counts
+
+    def chunks(self, n: int, first: int = 0) -> Iterator[tuple[int, int]]:
+        """(chunk number, rows) of a total of n; a smaller first chunk if wanted."""
+        done, chunk = 0, 0
+        while done < n:
+            rows = min(first if first and not done else ROWS_PER_CALL, n - done)
+            yield chunk, rows
+            done, chunk = done + rows, chunk + 1
+
+    def stationary(self, test: str, stage: int, chunk: int, rows: int) -> np.ndarray:
+        """Indices of independent exact starts."""
+        return self.case.draw(rows, self.seeds.rng(test, stage, STARTS, chunk))
+
+    def transitions(self, test: str, stage: int, n: int) -> np.ndarray:
+        """Counts (S, S) of n transitions from exact starts."""
+        total = np.zeros_like(self.counts)
+        for chunk, rows in self.chunks(n):
+            starts = self.stationary(test, stage, chunk, rows)
+            total += self.tally(starts, self.moved(starts, test, stage, chunk))
+        return total
+
+    def label(self, i: int, j: int) -> str:
+        """A transition in words: units of the start, an arrow, units of the end."""
+        states = self.case.states.astype(int)
+        return f"{' '.join(map(str, states[i]))} -> {' '.join(map(str, states[j]))}"
+
+    def run(self, test: str, df: float, words: str, stage: Callable[[int, int], Stage], n0: int, alpha: float) -> None:
+        """One k-of-k test, its Result appended; a violation becomes a Result too."""
+        counts_before = self.counts.copy()
+        try:
+            outcome = sequential_test(stage, n0, alpha)
+        except Violation as violation:
+            self.violated(violation, f" (during {test})")
+            return
+        self.results.append(self.result(test, df, words, outcome, n0, alpha, self.counts - counts_before))
+
+    def result(
+        self, test: str, df: float, words: str, outcome: Outcome, n0: int, alpha: float, counts: np.ndarray
+    ) -> Result:
+        """The Result of an outcome, with the pictures' numbers."""
+        last = outcome.stages[-1]
+        p_values = ", ".join(f"{s.p_value:.3g}" for s in outcome.stages)
+        if outcome.rejected:
+            message = f"{words} rejected: p = {p_values} in {len(outcome.stages)} independent stages, each <="
+            message += f" {outcome.gamma:.3g}; effect {last.effect:.3g}"
+        else:
+            message = f"{words}: as claimed (p = {p_values})"
+        details = dict(last.details) | {"stages": [s.p_value for s in outcome.stages], "gamma": outcome.gamma}
+        details |= {"sizes": list(outcome.sizes[: len(outcome.stages)]), "effect_unit": "chi-distance"}
+        return Result(
+            test,
+            "fail" if outcome.rejected else "pass",
+            message,
+            p_value=last.p_value,
+            effect=last.effect,
+            smallest_detectable_effect=float(np.sqrt(noncentrality(df, alpha) / n0)),
+            n=sum(outcome.sizes[: len(outcome.stages)]),
+            seed=self.seed,
+            replay=self.replay(test),
+            details=details | self.cells(counts),
+        )
+
+    def cells(self, counts: np.ndarray) -> dict[str, object]:
+        """The worst cells and the ratio plot of transition counts against the claimed matrix."""
+        if not self.known_kernel or not counts.sum():
+            return {}
+        expected = counts.sum(axis=1, keepdims=True) * self.case.P
+        scale = np.sqrt(np.maximum(expected * (1 - self.case.P), 1e-12))
+        z = np.where(expected > 1e-9, np.abs(counts - expected) / np.maximum(scale, 0.3), 0.0)
+        order = np.argsort(-z, axis=None)[:WORST_CELLS]
+        rows, columns = np.unravel_index(order, z.shape)
+        worst = [
+            [self.label(i, j), int(counts[i, j]), float(expected[i, j])] for i, j in zip(rows, columns, strict=True)
+        ]
+        shown = np.argwhere(expected >= 20)
+        shown = shown[np.argsort(-z[tuple(shown.T)])[:300]]
+        e, c, s = (m[tuple(shown.T)] for m in (expected, counts, scale))
+        ratio = {"x": e.round(3).tolist(), "y": (c / e).round(5).tolist(), "sd": (s / e).round(6).tolist()}
+        return {"cells": worst, "ratio": ratio if len(shown) else None}
+
+    def violated(self, violation: Violation, during: str = "") -> None:
+        """A broken contract as a Result."""
+        self.results.append(
+            Result(
+                violation.test,
+                "fail",
+                f"{violation.name}: {violation.message}{during}",
+                n=self.candidate.rows,
+                seed=self.seed,
+                replay=self.replay(violation.test),
+                details={"violation": violation.name},
+            )
+        )
+
+    def report(self, subject: str, diagnosis: tuple[Diagnosis, ...] = ()) -> Report:
+        """The finished report; the bound adds up what was planned."""
+        bound = len(self.planned) * self.alpha + self.chance
+        if bound > BUDGET * (1 + 1e-9):
+            raise DomainError(f"budget: {bound} is more than {BUDGET}")
+        return Report(
+            subject,
+            self.case.name,
+            self.profile,
+            self.seed,
+            tuple(self.results),
+            diagnosis,
+            tuple(self.notes),
+            bound,
+        )

@@ -1,0 +1,208 @@
+"""Tests of counted transitions and states against an exactly known law, calibrated by simulation.
+
+(1) G = 2 sum c ln(c / e)   over cells with observed count c and expected count e
+(2) p = (1 + #{null T >= observed T}) / (B + 1),  the null drawn from the exact law: no chi-square tail anywhere
+(3) score of a statistic m^2/v-Gamma-fitted on the pool (observed and null): -ln P(Gamma >= value).  Only a score: the
+    level rests on (2).  The largest value of a column is left out of its fit, which keeps the pool exchangeable and
+    keeps one huge observed value from hiding itself
+(4) S1, conditional on the row counts n_x: null counts of row x are Multinomial(n_x, P[x, .]).  Three faces:
+    full     G over all (x, x')
+    lumped   G after adding the rows of equal law (all |dP| < 1e-12)
+    movement max z_i^2, z_i = (stays_i - sum n_x s_i(x)) / sqrt(sum n_x s_i(x) (1 - s_i(x))), i the state or a unit
+(5) S2 one G per row, S3 G of counts ~ Multinomial(N, pi), S12 max squared z of exact means
+
+Sources: Besag and Clifford 1989; Gandy and Scott 2020; Billingsley 1961.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import special, stats
+
+from ebm_ref.oracle.statistics.sequential import MONTE_CARLO, Stage
+
+
+def g_statistic(counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """(1), summed over the last axis; cells without counts contribute nothing.
+
+    >>> float(g_statistic(np.array([5.0, 5.0]), np.array([5.0, 5.0])))
+    0.0
+    """
+    return 2.0 * special.xlogy(counts, counts / expected).sum(axis=-1)
+
+
+def tail_scores(pool: np.ndarray) -> np.ndarray:
+    """(3): pool (B + 1, F) of statistics, one column a face; columns that do not vary score zero."""
+    ordered = np.sort(pool, axis=0)[:-1]
+    mean, variance = ordered.mean(axis=0), ordered.var(axis=0)
+    scores = np.zeros_like(pool, dtype=float)
+    for column in range(pool.shape[1]):
+        m, v = mean[column], variance[column]
+        if v > 1e-18 * max(m * m, 1e-300) and m > 0:
+            with np.errstate(divide="ignore"):
+                scores[:, column] = -stats.gamma.logsf(pool[:, column], m * m / v, scale=v / m)
+        elif pool[:, column].max() > pool[:, column].min():
+            scores[:, column] = np.where(pool[:, column] > np.median(pool[:, column]), np.inf, 0.0)
+    return scores
+
+
+def monte_carlo_p(pool: np.ndarray) -> tuple[float, np.ndarray]:
+    """(2) of the greatest score over faces; row 0 of the pool is the observed one.  Returns p and its scores.
+
+    >>> pool = np.arange(20.0)[::-1].reshape(20, 1) + 1.0
+    >>> monte_carlo_p(pool)[0]
+    0.05
+    """
+    scores = tail_scores(pool)
+    top = scores.max(axis=1)
+    return float((top >= top[0]).sum() / len(top)), scores[0]
+
+
+def equal_rows(P: np.ndarray) -> np.ndarray:
+    """A label for each row of P; rows of equal law share it."""
+    labels = np.full(len(P), -1)
+    for x in range(len(P)):
+        if labels[x] < 0:
+            same = np.abs(P - P[x]).max(axis=1) < 1e-12
+            labels[same & (labels < 0)] = x
+    return np.unique(labels, return_inverse=True)[1]
+
+
+@dataclass(frozen=True, eq=False)
+class PairLaw:
+    """What S1 needs of a case: P (S, S), the lumping of rows, and which transitions stay (S, S, 1 + d)."""
+
+    P: np.ndarray
+    labels: np.ndarray
+    stays: np.ndarray
+
+    @property
+    def degrees(self) -> dict[str, int]:
+        """Degrees of freedom of the faces."""
+        support = (self.P > 0).sum(axis=1) - 1
+        first = np.unique(self.labels, return_index=True)[1]
+        return {"full": int(support.sum()), "lumped": int(support[first].sum()), "movement": 1}
+
+
+def pair_law(P: np.ndarray, states: np.ndarray) -> PairLaw:
+    """The PairLaw of a transition matrix over rows of ``states``."""
+    unit_stays = states[:, None, :] == states[None, :, :]
+    stays = np.concatenate([unit_stays.all(axis=2, keepdims=True), unit_stays], axis=2)
+    return PairLaw(P, equal_rows(P), stays.astype(float))
+
+
+def impossible(counts: np.ndarray, P: np.ndarray) -> np.ndarray:
+    """D9: the cells (i, j) that were observed though the law forbids them."""
+    return np.argwhere((counts > 0) & (P <= 0))
+
+
+def row_null(rng: np.random.Generator, n: int, p: np.ndarray, counts: np.ndarray, size: int) -> np.ndarray:
+    """Observed counts on top of ``size`` multinomial ones, (size + 1, k)."""
+    return np.vstack([counts[None, :], rng.multinomial(n, p / p.sum(), size=size)])
+
+
+def pair_test(counts: np.ndarray, law: PairLaw, rng: np.random.Generator, null_samples: int = MONTE_CARLO) -> Stage:
+    """S1: counts (S, S) of transitions from x (rows) to x' (columns) against (4)."""
+    P, size = law.P, null_samples + 1
+    row_counts = counts.sum(axis=1)
+    full, chi_square, degrees = np.zeros(size), 0.0, 0
+    lumped = np.zeros((law.labels.max() + 1, size, P.shape[1]))
+    stays = np.zeros((size, law.stays.shape[2]))
+    mean, variance = np.zeros(law.stays.shape[2]), np.zeros(law.stays.shape[2])
+    for x in np.flatnonzero(row_counts):
+        support = np.flatnonzero(P[x] > 0)
+        p, n = P[x, support], int(row_counts[x])
+        sample = row_null(rng, n, p, counts[x, support], null_samples)
+        full += g_statistic(sample, n * p)
+        chi_square += float(((sample[0] - n * p) ** 2 / (n * p)).sum())
+        degrees += len(support) - 1
+        lumped[law.labels[x]][:, support] += sample
+        stays += sample @ law.stays[x, support]
+        rate = np.clip(p @ law.stays[x, support], 0.0, 1.0)
+        mean, variance = mean + n * rate, variance + n * rate * (1.0 - rate)
+    movement = squared_z(stays, mean, variance)
+    lumped_g = lumped_statistic(lumped, law)
+    p_value, scores = monte_carlo_p(np.column_stack([full, lumped_g, movement.max(axis=1)]))
+    effect = np.sqrt(max(0.0, (chi_square - degrees) / row_counts.sum()))
+    rates = (stays[0] - mean) / row_counts.sum()
+    faces = dict(zip(("full", "lumped", "movement"), scores.tolist(), strict=True))
+    return Stage(p_value, float(effect), {"faces": faces, "movement_excess": rates.tolist()})
+
+
+def squared_z(sums: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Squared standardised sums, zero where the law leaves nothing to chance."""
+    varies = variance > 1e-9
+    return np.where(varies, (sums - mean) ** 2 / np.where(varies, variance, 1.0), 0.0)
+
+
+def lumped_statistic(lumped: np.ndarray, law: PairLaw) -> np.ndarray:
+    """G of the merged rows, lumped (L, B + 1, S)."""
+    total = np.zeros(lumped.shape[1])
+    for label, sample in enumerate(lumped):
+        p = law.P[int(np.argmax(law.labels == label))]
+        n = sample[0].sum()
+        if n:
+            total += g_statistic(sample[:, p > 0], n * p[p > 0])
+    return total
+
+
+def row_test(counts: np.ndarray, P: np.ndarray, rng: np.random.Generator, null_samples: int = MONTE_CARLO) -> Stage:
+    """S2: fixed starts, one G a row, the greatest score counts.  counts (S, S)."""
+    row_counts = counts.sum(axis=1)
+    tested = np.flatnonzero(row_counts)
+    columns, effects = [], []
+    for x in tested:
+        support = np.flatnonzero(P[x] > 0)
+        p, n = P[x, support], int(row_counts[x])
+        sample = row_null(rng, n, p, counts[x, support], null_samples)
+        columns.append(g_statistic(sample, n * p))
+        chi_square = float(((sample[0] - n * p) ** 2 / (n * p)).sum())
+        effects.append(np.sqrt(max(0.0, (chi_square - len(support) + 1) / n)))
+    p_value, scores = monte_carlo_p(np.column_stack(columns))
+    worst = int(tested[np.argmax(scores)])
+    return Stage(p_value, float(effects[int(np.argmax(scores))]), {"worst_row": worst})
+
+
+def law_test(
+    counts: np.ndarray, pi: np.ndarray, rng: np.random.Generator, null_samples: int = MONTE_CARLO
+) -> tuple[np.ndarray, float]:
+    """S3: one column of statistics (B + 1,) for counts (S,) ~ Multinomial(N, pi), and the chi-distance seen."""
+    support, n = pi > 0, int(counts.sum())
+    sample = row_null(rng, n, pi[support], counts[support], null_samples)
+    chi_square = float(((counts[support] - n * pi[support]) ** 2 / (n * pi[support])).sum())
+    effect = np.sqrt(max(0.0, (chi_square - support.sum() + 1) / n))
+    return g_statistic(sample, n * pi[support]), float(effect)
+
+
+def features(states: np.ndarray, energies: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Units, products of pairs, and the energy, (S, q), with their names."""
+    d = states.shape[1]
+    pairs = [(i, j) for i in range(d) for j in range(i + 1, d)]
+    columns = [states] + [(states[:, i] * states[:, j])[:, None] for i, j in pairs] + [energies[:, None]]
+    names = [f"s{i}" for i in range(d)] + [f"s{i} s{j}" for i, j in pairs] + ["energy"]
+    return np.concatenate(columns, axis=1), names
+
+
+def moment_test(
+    counts: np.ndarray,
+    pi: np.ndarray,
+    f: np.ndarray,
+    names: list[str],
+    rng: np.random.Generator,
+    null_samples: int = MONTE_CARLO,
+) -> Stage:
+    """S12: means of the columns of f (S, q) against their exact values; the greatest squared z counts."""
+    n = int(counts.sum())
+    mean = pi @ f
+    variance = pi @ (f - mean) ** 2
+    sample = row_null(rng, n, pi, counts, null_samples)
+    z2 = squared_z(sample @ (f - mean), np.zeros_like(mean), n * variance * (variance > 1e-12))
+    top = z2.max(axis=1)
+    worst = int(np.argmax(z2[0]))
+    p_value = float((top >= top[0]).sum() / len(top))
+    shift = float(((counts @ f)[worst] / n - mean[worst]) / np.sqrt(max(variance[worst], 1e-300)))
+    details: dict[str, Any] = {"moment": names[worst], "z2": float(z2[0, worst]), "shift_in_sd": shift}
+    return Stage(p_value, float(np.sqrt(max(0.0, z2[0, worst] - 1.0) / n)), details)

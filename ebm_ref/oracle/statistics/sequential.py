@@ -1,0 +1,167 @@
+"""Error budget, sample sizes, and the k-of-k scheme with growth.
+
+(1) fail only if k independent stages of n, g n, g^2 n, .. draws all have p <= gamma = alpha^(1/k);
+    then P(fail | correct) <= alpha for any valid p-value, discrete and Monte Carlo ones included
+(2) a Monte Carlo p-value with B null samples can only reject if (B + 1) gamma >= 1
+(3) power for a chi-square distance delta and df degrees:  prod_j P(chi2_df(n g^j delta^2) > chi2_df^-1(1 - gamma))
+(4) one report spends at most 1e-6:  alpha of each of its M tests = (1e-6 - sum of exact collision checks) / M
+
+Source: Gandy and Scott 2020 (arXiv 2001.06465), with the continuation region that super-uniform p-values allow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from scipy import optimize, stats
+
+from ebm_ref.errors import InsufficientDataError, require_choice, require_positive
+
+PROFILES = {"smoke": 2**13, "ci": 2**17, "nightly": 2**20, "certify": 2**24}
+BUDGET = 1e-6
+STAGES, GROWTH, MONTE_CARLO, POWER = 4, 4, 999, 0.999
+ROWS_PER_CALL = 2**17
+
+# degrees of freedom on rbm_3x3, the fixture behind the published sample sizes
+DEGREES = {"S1": 4032, "S1 lumped": 504, "S1 movement": 1, "S2": 63, "S3": 63, "S4": 2016, "S5": 7, "S6": 1, "S9": 63}
+DEGREES |= {"S10": 4032, "S11": 63, "S12": 1, "S13": 64**2 - 1}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a test: its p-value and what a report wants to show of it."""
+
+    p_value: float
+    effect: float = 0.0
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The verdict of the k-of-k scheme: ``rejected``, all stages, the size of each."""
+
+    rejected: bool
+    stages: tuple[Stage, ...]
+    sizes: tuple[int, ...]
+    gamma: float
+
+
+def require_profile(profile: str) -> int:
+    """The size n0 of a profile's first stage."""
+    require_choice("profile", profile, tuple(PROFILES))
+    return PROFILES[profile]
+
+
+def stage_level(alpha: float, k: int = STAGES, null_samples: int | None = MONTE_CARLO, parts: int = 1) -> float:
+    """gamma of (1); refuses a Monte Carlo size that could never reject, (2).
+
+    >>> round(stage_level(1e-8), 6)
+    0.01
+    """
+    gamma = alpha ** (1.0 / k)
+    if null_samples is not None and (null_samples + 1) * gamma < parts:
+        needed = math.ceil(parts / gamma)
+        raise InsufficientDataError(f"null_samples: {null_samples} can never reject at level {alpha:.3g}; use {needed}")
+    return gamma
+
+
+def sequential_test(
+    stage: Callable[[int, int], Stage], n0: int, alpha: float, k: int = STAGES, growth: int = GROWTH
+) -> Outcome:
+    """(1): ``stage(n, j)`` draws n fresh transitions for stage j and returns its Stage.
+
+    >>> outcome = sequential_test(lambda n, j: Stage(0.001), 100, 1e-8)
+    >>> outcome.rejected, outcome.sizes
+    (True, (100, 400, 1600, 6400))
+    >>> sequential_test(lambda n, j: Stage(0.3), 100, 1e-8).sizes
+    (100,)
+    """
+    gamma = stage_level(alpha, k, None)
+    stages: list[Stage] = []
+    sizes: list[int] = []
+    for j in range(k):
+        sizes.append(n0 * growth**j)
+        stages.append(stage(sizes[-1], j))
+        if stages[-1].p_value > gamma:
+            return Outcome(False, tuple(stages), tuple(sizes), gamma)
+    return Outcome(True, tuple(stages), tuple(sizes), gamma)
+
+
+def level_of_each(n_tests: int, exact: float = 0.0, budget: float = BUDGET) -> float:
+    """(4): the level of each of ``n_tests`` statistical tests.
+
+    >>> level_of_each(10)
+    1e-07
+    """
+    return (budget - exact) / max(n_tests, 1)
+
+
+@lru_cache(maxsize=4096)
+def noncentrality(df: float, alpha: float, power: float = POWER, k: int = STAGES, growth: int = GROWTH) -> float:
+    """lambda = n0 delta^2 of (3) that the scheme rejects with this power.
+
+    >>> [round(noncentrality(df, 1e-9)) for df in (1, 63, 504)]
+    [34, 93, 210]
+    """
+    threshold = stats.chi2.isf(alpha ** (1.0 / k), df)
+
+    def shortfall(log_lambda: float) -> float:
+        lam = math.exp(log_lambda)
+        return math.fsum(float(stats.ncx2.logsf(threshold, df, lam * growth**j)) for j in range(k)) - math.log(power)
+
+    high = math.log(threshold + 50.0) + 1.0
+    return math.exp(optimize.brentq(shortfall, high - 12.0, high + 4.0, xtol=1e-6))
+
+
+def degrees(test: str, df: float | None) -> float:
+    """The degrees of freedom, given or those of rbm_3x3."""
+    if df is None:
+        require_choice("test", test, tuple(DEGREES))
+        return DEGREES[test]
+    return require_positive("df", df)
+
+
+def required_samples(
+    test: str, effect: float, alpha: float = 1e-8, power: float = POWER, df: float | None = None, k: int = STAGES
+) -> int:
+    """First-stage draws that find a chi-square distance ``effect`` with this power at this level.
+
+    ``effect`` = sqrt(sum (q - p)^2 / p) over the cells of the test (for one mean: its shift in standard deviations).
+    df: degrees of freedom of the case at hand; without it those of ``rbm_3x3``.
+
+    >>> required_samples("S3", 0.1, alpha=1e-9)
+    9318
+    """
+    require_positive("effect", effect)
+    return math.ceil(noncentrality(degrees(test, df), alpha, power, k) / effect**2)
+
+
+def smallest_detectable_effect(
+    test: str, n: int, alpha: float = 1e-8, power: float = POWER, df: float | None = None, k: int = STAGES
+) -> float:
+    """The chi-square distance that n first-stage draws find with this power at this level.
+
+    >>> round(smallest_detectable_effect("S1 lumped", 2**17, alpha=1e-9), 3)
+    0.04
+    """
+    require_positive("n", n)
+    return math.sqrt(noncentrality(degrees(test, df), alpha, power, k) / n)
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Holm's adjusted p-values: the family-wise level at which each would be rejected.
+
+    >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p, kind="stable")
+    steps = p[order] * np.arange(len(p), 0, -1)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
