@@ -60,8 +60,8 @@ def read_arrays(path: str | os.PathLike) -> tuple[str, dict[str, np.ndarray], di
             return "", arrays, {}
         header = json.loads(str(arrays.pop("header")))
         version, kind, meta = header["format"], header["kind"], header["meta"]
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, AttributeError, TypeError) as error:
-        raise DomainError(f"{path}: expected an .npz file written by ebm_ref ({error})") from None
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, AttributeError, TypeError):
+        raise DomainError(f"{path}: expected an .npz file of plain arrays, got something else") from None
     if version != FORMAT:
         raise DomainError(f"{path}: expected format {FORMAT!r}, got {version!r}; a newer ebm_ref wrote it")
     return kind, arrays, meta

@@ -18,16 +18,24 @@ from scipy.special import expit
 from ebm_ref.errors import require_rows
 from ebm_ref.exact.partition import (
     BLOCK_BITS,
+    LOW_BITS,
     MAX_SECONDS,
     enumerated,
     high_bits,
     log_partition,
     log_weight_block,
+    product_is_safe,
+    product_scratch,
+    product_tables,
     refuse_too_long,
 )
+from ebm_ref.kernels.enumeration import run_layer_expectations
 from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.rbm import RBM
 from ebm_ref.models.states import all_states, bit_sums, require_few_states
+
+
+MAX_SHARD_BITS = 4  # each shard holds (1 + units, 1 + bits) sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +57,7 @@ def moments(model: RBM | BoltzmannMachine, *, max_seconds: float = MAX_SECONDS) 
     >>> m.x, m.h, m.xh
     (array([0.5]), array([0.5]), array([[0.25]]))
     """
-    refuse_too_long("moments", model, "vectorized", max_seconds)
+    refuse_too_long("moments", model, "vectorized", max_seconds * 10)
     if isinstance(model, BoltzmannMachine):
         return _machine_moments(model)
     if model.n_hidden > model.n_visible:
@@ -59,6 +67,23 @@ def moments(model: RBM | BoltzmannMachine, *, max_seconds: float = MAX_SECONDS) 
 
 
 def _layer_moments(model: RBM) -> Moments:
+    if not product_is_safe(model):
+        return layer_moments_vectorized(model)
+    log_z, n = log_partition(model), model.n_hidden
+    n_low = min(LOW_BITS, n)
+    shard_bits = min(MAX_SHARD_BITS, n - n_low)
+    tables, n_shards = product_tables(model, n_low), 2**shard_bits
+    out = np.empty((n_shards, 1 + model.n_visible, 1 + n))
+    run_layer_expectations(
+        n_shards, 0, out, *product_scratch(tables, n_shards), *tables, n - n_low - shard_bits, log_z,
+        work=2.0**n * model.n_visible,
+    )  # fmt: skip
+    sums = out.sum(axis=0)
+    return Moments(sums[1:, 0], sums[0, 1:], sums[1:, 1:])
+
+
+def layer_moments_vectorized(model: RBM) -> Moments:
+    """(1) in plain NumPy, over the hidden layer: the readable twin of the compiled loop, and safe for any weights."""
     log_z, n = log_partition(model), model.n_hidden
     n_low = min(BLOCK_BITS, n)
     x, hx = np.zeros(1 + model.n_visible), np.zeros((n, 1 + model.n_visible))

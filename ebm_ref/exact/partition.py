@@ -62,8 +62,8 @@ def log_partition(
     if isinstance(model, RBM) and model.n_hidden > model.n_visible:
         model = model.swapped()
     if method == "auto":
-        method = "product" if _product_is_safe(model) else "gray"
-    elif method == "product" and not _product_is_safe(model):
+        method = "product" if product_is_safe(model) else "gray"
+    elif method == "product" and not product_is_safe(model):
         raise DomainError(f"method='product': expected every |bias| + sum |weights| < {SAFE_LOGIT}; use method='auto'")
     refuse_too_long("log_partition", model, method, max_seconds)
     shards = {"product": product_shards, "gray": gray_shards, "vectorized": vectorized_shards}[method](model)
@@ -87,7 +87,7 @@ def refuse_too_long(what: str, model, method: str, max_seconds: float) -> None:
         )
 
 
-def _product_is_safe(model: RBM | BoltzmannMachine) -> bool:
+def product_is_safe(model: RBM | BoltzmannMachine) -> bool:
     """Whether no factor of the product form can leave the normal float64 range."""
     if isinstance(model, RBM):
         return bool(np.all(np.abs(model.a) + np.abs(model.W).sum(axis=1) < SAFE_LOGIT))
@@ -125,21 +125,24 @@ def _gray(model, n_low: int, first: int, count: int) -> np.ndarray:
 def product_shards(model: RBM | BoltzmannMachine) -> Shards:
     """The sum in product form."""
     n, _ = enumerated(model)
-    n_low = min(LOW_BITS, n)
-    n_shards = 2 ** _shard_bits(n)
-    n_own = n - n_low - _shard_bits(n)
+    n_low, shard_bits = min(LOW_BITS, n), _shard_bits(n)
+    n_own = n - n_low - shard_bits
     if isinstance(model, BoltzmannMachine):
         low = -BoltzmannMachine(model.J[:n_low, :n_low], model.c[:n_low]).joint_energy(all_states(n_low))
-        return n_shards, partial(_machine_product, model, np.exp(low), n_low, n_own)
+        return 2**shard_bits, partial(_machine_product, model, np.exp(low), n_low, n_own)
+    return 2**shard_bits, partial(_layer_product, product_tables(model, n_low), n_own)
+
+
+def product_tables(model: RBM, n_low: int) -> tuple[np.ndarray, ...]:
+    """What the product form multiplies; see kernels.enumeration.layer_product for names and shapes."""
     WT = np.ascontiguousarray(model.W.T)
     lin = subset_sums(model.b[:n_low, None])[:, 0]
     whole = np.floor(lin * kernels.LOG2E)
-    tables = (
+    return (
         WT[n_low:], np.exp(WT[n_low:]), np.exp(-WT[n_low:]), model.a, model.b[n_low:],
         np.ascontiguousarray(np.exp(subset_sums(WT[:n_low])).T),
         np.exp(lin - whole * kernels.LN2), whole.astype(np.int64), _groups(model),
     )  # fmt: skip
-    return n_shards, partial(_layer_product, tables, n_own)
 
 
 def _groups(model: RBM) -> np.ndarray:
@@ -154,13 +157,17 @@ def _groups(model: RBM) -> np.ndarray:
     return np.array([*ends, len(most)], dtype=np.int64)
 
 
-def _layer_product(tables, n_own: int, first: int, count: int) -> np.ndarray:
+def _layer_product(tables: tuple, n_own: int, first: int, count: int) -> np.ndarray:
     out = np.empty((count, 2))
+    kernels.run_layer_product(count, first, out, *product_scratch(tables, count), *tables, n_own, work=2.0**60)
+    return out
+
+
+def product_scratch(tables: tuple, count: int) -> tuple[np.ndarray, ...]:
+    """A, P, the bits of P, E of each shard."""
     units, low = tables[5].shape
     P = np.empty((count, low))
-    A, E = np.empty((count, units)), np.empty((count, low), dtype=np.int64)
-    kernels.run_layer_product(count, first, out, A, P, P.view(np.int64), E, *tables, n_own, work=2.0**60)
-    return out
+    return np.empty((count, units)), P, P.view(np.int64), np.empty((count, low), dtype=np.int64)
 
 
 def _machine_product(model, low_weight, n_low: int, n_own: int, first: int, count: int) -> np.ndarray:

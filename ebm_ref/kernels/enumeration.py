@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from ebm_ref.compile import over_chains
+from ebm_ref.compile import jit, over_chains
 from ebm_ref.maths.bits import gray, trailing_zeros
 from ebm_ref.maths.scalars import softplus
 
@@ -89,10 +89,71 @@ def machine_gray(shard, first, out, scratch, J, c, n_low):
     out[shard, 0], out[shard, 1] = m, s
 
 
+def set_high(t, high, A, WT, growth, shrink, a):
+    """A_i = exp(a_i + (W h_high)_i) of the t-th Gray word: one factor a unit, afresh every REFRESH_HIGH words."""
+    if t % REFRESH_HIGH == 0:
+        for i in range(len(a)):
+            z = a[i]
+            for j in range(len(WT)):
+                if high >> j & 1:
+                    z += WT[j, i]
+            A[i] = math.exp(z)
+        return
+    j = trailing_zeros(t)
+    factors = growth[j] if high >> j & 1 else shrink[j]
+    for i in range(len(a)):
+        A[i] *= factors[i]
+
+
+def multiply_units(A, B, P, bits, E, groups):
+    """P 2^E <- P 2^E prod_i (1 + A_i B_i), each P kept in [1, 2)."""
+    begin = 0
+    for g in range(len(groups)):
+        for i in range(begin, groups[g]):
+            Ai, Bi = A[i], B[i]
+            for k in range(len(P)):
+                P[k] *= 1.0 + Ai * Bi[k]
+        begin = groups[g]
+        for k in range(len(P)):
+            E[k] += (bits[k] >> 52) - 1023
+            bits[k] = (bits[k] & MANTISSA) | ONE
+
+
+def bias_sum(high, b):
+    """b . h of the high bits."""
+    total = 0.0
+    for j in range(len(b)):
+        if high >> j & 1:
+            total += b[j]
+    return total
+
+
+def fold(r, sums):
+    """Adds to sums[j] the entries of r (2**n,) whose index has bit j, by folding the top half down; returns the total."""
+    half = len(r) >> 1
+    j = len(sums) - 1
+    while half:
+        part = 0.0
+        for k in range(half):
+            part += r[half + k]
+            r[k] += r[half + k]
+        sums[j] += part
+        half >>= 1
+        j -= 1
+    return r[0]
+
+
+CONTRACT = ("contract", "reassoc")  # error bound: tests/exact compares with 50 digits
+set_high = jit(set_high)
+multiply_units = jit(multiply_units, flags=CONTRACT)
+bias_sum = jit(bias_sum)
+fold = jit(fold, flags=CONTRACT)
+
+
 def layer_product(
     shard, first, out, A, P, bits, E, WT, growth, shrink, a, b, B, low_factor, low_exponent, groups, n_own
-):
-    """Shard ``first + shard`` of a two-layer sum in product form.
+):  # fmt: skip
+    """Shard ``first + shard`` of a two-layer sum in product form; out[shard] = (m, s).
 
     WT, growth = exp(WT), shrink = exp(-WT) (n_high, units): rows of the high bits, b (n_high,);  B (units, 2**n_low);
     exp(b_low . h_low) = low_factor 2**low_exponent;  groups: ends of the groups of units;  2**n_own high states each.
@@ -103,37 +164,13 @@ def layer_product(
     base = (first + shard) << n_own
     for t in range(1 << n_own):
         high = gray(t) | base
-        if t % REFRESH_HIGH == 0:
-            for i in range(len(a)):
-                z = a[i]
-                for j in range(len(b)):
-                    if high >> j & 1:
-                        z += WT[j, i]
-                A[i] = math.exp(z)
-        else:
-            j = trailing_zeros(t)
-            factors = growth[j] if high >> j & 1 else shrink[j]
-            for i in range(len(a)):
-                A[i] *= factors[i]
-        lin = 0.0
-        for j in range(len(b)):
-            if high >> j & 1:
-                lin += b[j]
+        set_high(t, high, A, WT, growth, shrink, a)
+        lin = bias_sum(high, b)
         whole = math.floor(lin * LOG2E)
-        high_factor = math.exp(lin - whole * LN2)
         for k in range(len(P)):
             P[k] = low_factor[k]
             E[k] = low_exponent[k] + int(whole)
-        begin = 0
-        for g in range(len(groups)):
-            for i in range(begin, groups[g]):
-                Ai, Bi = A[i], B[i]
-                for k in range(len(P)):
-                    P[k] *= 1.0 + Ai * Bi[k]
-            begin = groups[g]
-            for k in range(len(P)):
-                E[k] += (bits[k] >> 52) - 1023
-                bits[k] = (bits[k] & MANTISSA) | ONE
+        multiply_units(A, B, P, bits, E, groups)
         largest = E[0]
         for k in range(len(P)):
             largest = max(largest, E[k])
@@ -143,8 +180,48 @@ def layer_product(
         part = 0.0
         for k in range(len(P)):
             part += P[k] * POW2[min(top - E[k], 1099)]
-        total += part * high_factor
+        total += part * math.exp(lin - whole * LN2)
     out[shard, 0], out[shard, 1] = top * LN2, total
+
+
+def layer_expectations(
+    shard, first, out, A, P, bits, E, WT, growth, shrink, a, b, B, low_factor, low_exponent, groups, n_own, log_z
+):  # fmt: skip
+    """Sums of p(h) and p(h) sigmoid(z_i(h)) over a shard: in all, out[shard, :, 0], and over the states with bit j set,
+    out[shard, :, 1 + j]; row 0 holds p(h), row 1 + i unit i.  The other arguments are those of ``layer_product``.
+
+    sigmoid(z_i) = A_i B_i / (1 + A_i B_i); sums over low bits are folds, so a state costs one division and three
+    additions a unit, however many bits there are.
+    """
+    A, P, bits, E, out = A[shard], P[shard], bits[shard], E[shard], out[shard]
+    n_low, n_high = out.shape[1] - 1 - len(b), len(b)
+    R = np.empty(len(P))
+    base = (first + shard) << n_own
+    out[:] = 0.0
+    for t in range(1 << n_own):
+        high = gray(t) | base
+        set_high(t, high, A, WT, growth, shrink, a)
+        lin = bias_sum(high, b)
+        for k in range(len(P)):
+            P[k] = low_factor[k]
+            E[k] = low_exponent[k]
+        multiply_units(A, B, P, bits, E, groups)
+        for k in range(len(P)):
+            P[k] *= math.exp(E[k] * LN2 + (lin - log_z))  # p(h)
+        for i in range(len(a) + 1):
+            if i == 0:
+                for k in range(len(P)):
+                    R[k] = P[k]
+            else:
+                Ai, Bi = A[i - 1], B[i - 1]
+                for k in range(len(P)):
+                    odds = Ai * Bi[k]
+                    R[k] = P[k] * (odds / (1.0 + odds))
+            total = fold(R, out[i, 1 : 1 + n_low])
+            out[i, 0] += total
+            for j in range(n_high):
+                if high >> j & 1:
+                    out[i, 1 + n_low + j] += total
 
 
 def machine_product(shard, first, out, Q, J, c, low_weight, n_low, n_own):
@@ -186,5 +263,6 @@ def machine_product(shard, first, out, Q, J, c, low_weight, n_low, n_own):
 
 run_layer_gray = over_chains(layer_gray)
 run_machine_gray = over_chains(machine_gray)
-run_layer_product = over_chains(layer_product, flags=("contract", "reassoc"))
-run_machine_product = over_chains(machine_product, flags=("contract", "reassoc"))
+run_layer_product = over_chains(layer_product, flags=CONTRACT)
+run_layer_expectations = over_chains(layer_expectations, flags=CONTRACT)
+run_machine_product = over_chains(machine_product, flags=CONTRACT)
