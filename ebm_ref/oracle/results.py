@@ -70,7 +70,7 @@ class Report:
     (True, 0)
     >>> print(r)
     PASS  my step on rbm_3x3  (profile ci, seed 0)
-      pass S1   p = 0.4      effect 0, would have seen 0.04  n = 131072
+      pass S1        p = 0.4       effect 0, would have seen 0.04  n = 131072
     A pass excludes, with power .999: S1 effects above 0.04.
     Chance of a false alarm in this report: at most 1e-06.
     """
@@ -97,9 +97,11 @@ class Report:
     def __str__(self) -> str:
         head = f"{'PASS' if self.passed else 'FAIL'}  {self.subject} on {self.case}"
         lines = [f"{head}  (profile {self.profile}, seed {self.seed})"]
-        lines += [result_line(r) for r in self.results]
+        lines += [result_line(r) for r in self.results if r.verdict != "skip"]
+        skipped = [r.test for r in self.results if r.verdict == "skip"]
+        lines += [f"  not run: {', '.join(skipped)}"] if skipped else []
         lines += [f"    {r.test}: {r.message}\n    replay: {r.replay}" for r in self.failures]
-        lines += [diagnosis_line(d) for d in self.diagnosis[:3]]
+        lines += [diagnosis_line(d) for d in self.diagnosis[:1]]
         lines += [f"Note: {note}" for note in self.notes]
         lines += exclusion_lines(self)
         lines.append(f"Chance of a false alarm in this report: at most {self.false_alarm_bound:.2g}.")
@@ -141,7 +143,7 @@ def result_line(result: Result) -> str:
         evidence = f"ln e = {number(result.log_e)}"
     else:
         evidence = "exact"
-    line = f"  {result.verdict} {result.test:<4} {evidence:<12}"
+    line = f"  {result.verdict} {result.test:<9} {evidence:<13}"
     if result.smallest_detectable_effect is not None:
         line += f" effect {number(result.effect)}, would have seen {number(result.smallest_detectable_effect)}"
     return line + (f"  n = {result.n}" if result.n else "")
@@ -151,7 +153,10 @@ def diagnosis_line(diagnosis: Diagnosis) -> str:
     """'looks like' if the mistake explains the data, 'nearest' if it only beats the claim."""
     verb = "Looks like" if diagnosis.explained else "None of the known mistakes; nearest"
     ratio = diagnosis.log_likelihood_ratio
-    support = f"ln likelihood ratio {ratio:+.3g}" if math.isfinite(ratio) else "certain"
+    if math.isnan(ratio):
+        support = "shown by the failed test alone"
+    else:
+        support = f"ln likelihood ratio {ratio:+.3g}" if math.isfinite(ratio) else "certain"
     return f"{verb}: {diagnosis.description} [{diagnosis.mistake}] ({support})"
 
 

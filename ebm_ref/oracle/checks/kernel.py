@@ -19,7 +19,7 @@ from ebm_ref.oracle.checks.candidate import Candidate, Step, subject_name
 from ebm_ref.oracle.checks.diagnosis import diagnose
 from ebm_ref.oracle.checks.preflight import preflight
 from ebm_ref.oracle.checks.session import Session
-from ebm_ref.oracle.results import Diagnosis, Report, Result
+from ebm_ref.oracle.results import Report, Result
 from ebm_ref.oracle.statistics.seeds import NULL
 
 Runner = Callable[[Session], None]
@@ -61,8 +61,9 @@ def check_kernel(
     plan = tuple((t, run) for t, run in KERNEL_TESTS if t != "S4" or tests_of.reversible_space(case) is not None)
     session = Session("check_kernel", Candidate(step, case), case, profile, seed, tuple(t for t, _ in plan))
     carry_out(session, plan, tests, case.P)
-    found: tuple[Diagnosis, ...] = ()
-    if session.failed:
+    found = session.plain_faults()
+    if session.failed and not found:
+        session.gather()
         found = diagnose(session.counts, case.P, zoo.alternatives(case), session.seeds.rng("diagnosis", 0, NULL))
     return session.report(subject_name(step), found)
 
@@ -90,8 +91,9 @@ def check_invariance(
     )
     carry_out(session, INVARIANCE_TESTS, tests, None)
     session.notes.append("invariance is blind to kernels that move too little; check_kernel is not")
-    found: tuple[Diagnosis, ...] = ()
-    if session.failed:
+    found = session.plain_faults()
+    if session.failed and not found:
+        session.gather()
         laws = tuple(
             zoo.Alternative(a.id, a.description, (case.pi @ a.P)[None, :])
             for a in zoo.alternatives(case)
@@ -127,7 +129,7 @@ def check_reversibility(
     )
     carry_out(session, plan, tests, None)
     session.notes.append(f"flow judged on the {tests_of.reversible_space(case)} state")
-    return session.report(subject_name(step))
+    return session.report(subject_name(step), session.plain_faults())
 
 
 def carry_out(

@@ -263,7 +263,8 @@ def independence(session: Session) -> None:
             "same row of two calls": chains.joint_counts(Y[0::2].ravel(), Y[1::2].ravel(), S),
         }
         counts = np.array([np.bincount(y, minlength=S) for y in Y])
-        return chains.independence_test(tables, counts, case.P[start], session.seeds.rng("S13", j, NULL))
+        rng = session.seeds.rng("S13", j, NULL)
+        return chains.independence_test(tables, counts, case.states, case.P[start], rng)
 
     support = int((case.P[start] > 0).sum())
     session.run("S13", max(1, support**2 - 1), "independence of rows and calls", stage, session.n0, session.alpha)

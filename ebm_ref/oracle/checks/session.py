@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ebm_ref.errors import DomainError
-from ebm_ref.oracle.cases import Case
+from ebm_ref.oracle.cases import NAMES, Case
 from ebm_ref.oracle.checks.candidate import Candidate, Violation
 from ebm_ref.oracle.results import Diagnosis, Report, Result
 from ebm_ref.oracle.statistics.pairs import PairLaw, impossible, pair_law
@@ -61,15 +62,17 @@ class Session:
     @property
     def failed(self) -> bool:
         """True once something has failed."""
-        return any(r.verdict == "fail" for r in self.results)
+        return bool(self.failures)
+
+    @property
+    def failures(self) -> list[Result]:
+        """What has failed so far."""
+        return [r for r in self.results if r.verdict == "fail"]
 
     def replay(self, test: str) -> str:
         """A line that repeats one test."""
-        known = self.case.name
-        return (
-            f"ebm_ref.oracle.{self.check}(step, ebm_ref.oracle.cases.named({known!r}, kernel={self.case.kernel!r}),"
-            f" profile={self.profile!r}, seed={self.seed}, tests=({test!r},))"
-        )
+        case = f"cases.named({self.case.name!r}, {self.case.kernel!r})" if self.case.name in NAMES else "case"
+        return f"oracle.{self.check}(step, {case}, profile={self.profile!r}, seed={self.seed}, tests=({test!r},))"
 
     def moved(self, starts: np.ndarray, test: str, stage: int, chunk: int) -> np.ndarray:
         """One call of the candidate; D9 at once if it does what the claimed kernel cannot."""
@@ -110,6 +113,16 @@ class Session:
             starts = self.stationary(test, stage, chunk, rows)
             total += self.tally(starts, self.moved(starts, test, stage, chunk))
         return total
+
+    def gather(self) -> None:
+        """After a failure: one more call, so that the diagnosis rests on more than the failure needed."""
+        starts = self.stationary("diagnosis", 0, 0, min(self.n0, ROWS_PER_CALL))
+        try:
+            ends = self.moved(starts, "diagnosis", 0, 0)
+        except Violation:
+            return
+        S = len(self.case.pi)
+        self.counts += np.bincount(starts * S + ends, minlength=S * S).reshape(S, S)
 
     def label(self, i: int, j: int) -> str:
         """A transition in words: units of the start, an arrow, units of the end."""
@@ -183,6 +196,21 @@ class Session:
                 details={"violation": violation.name},
             )
         )
+
+    def plain_faults(self) -> tuple[Diagnosis, ...]:
+        """Broken contracts that need no statistics to be named."""
+        names = [(r.details["violation"], r.message) for r in self.results if "violation" in r.details]
+        found = [Diagnosis(n, math.inf, text, True) for n, text in names if n != "impossible transition"]
+        alone = [r for r in self.failures if r.test in ("S13", "S1 single")]
+        if alone and not found and len(alone) == len(self.failures):
+            name = "dependent rows" if alone[0].test == "S13" else "batches of one"
+            text = (
+                f"{alone[0].details['worst']} are not independent"
+                if name == "dependent rows"
+                else "a call with one row follows another law"
+            )
+            found.append(Diagnosis(name, math.nan, text, True))
+        return tuple(found)
 
     def report(self, subject: str, diagnosis: tuple[Diagnosis, ...] = ()) -> Report:
         """The finished report; the bound adds up what was planned."""

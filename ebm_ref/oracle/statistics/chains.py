@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ebm_ref.oracle.statistics.pairs import PairLaw, g_statistic, monte_carlo_p, row_null, squared_z
+from ebm_ref.oracle.statistics.pairs import PairLaw, excess, g_statistic, monte_carlo_p, row_null, squared_z
 from ebm_ref.oracle.statistics.sequential import MONTE_CARLO, Stage
 
 
@@ -92,10 +92,7 @@ def chain_test(
     stays = np.einsum("bxy,xyf->bf", pool, law.stays)
     movement = squared_z(stays, mean, variance).max(axis=1)
     p_value, scores = monte_carlo_p(np.column_stack([full, movement]))
-    chi_square = ((observed - expected[0]) ** 2 / np.maximum(expected[0], 1e-300))[support & (n_x[0] > 0)].sum()
-    degrees = (support.sum(axis=1) - 1)[n_x[0, :, 0] > 0].sum()
-    effect = float(np.sqrt(max(0.0, (chi_square - degrees) / observed.sum())))
-    pairs = Stage(p_value, effect, {"faces": {"full": scores[0], "movement": scores[1]}})
+    pairs = Stage(p_value, excess(full, int(observed.sum())), {"faces": {"full": scores[0], "movement": scores[1]}})
     return pairs, visit_stage(pool.sum(axis=1), law.P, pi)
 
 
@@ -117,38 +114,59 @@ def joint_counts(left: np.ndarray, right: np.ndarray, S: int) -> np.ndarray:
 def independence_test(
     tables: dict[str, np.ndarray],
     calls: np.ndarray,
+    states: np.ndarray,
     p: np.ndarray,
     rng: np.random.Generator,
     null_samples: int = MONTE_CARLO,
 ) -> Stage:
-    """S13: tables of paired rows (S, S) and counts of states per call (K, S), all from one start with row law p."""
+    """S13: tables of paired rows (S, S) and counts of states per call (K, S), all from one start with row law p (S,).
+
+    Bonferroni over the parts, so tables of one size may share their null sample.
+    """
     support = np.flatnonzero(p > 0)
     q = p[support] / p[support].sum()
     product = np.outer(q, q).ravel()
     p_values: dict[str, float] = {}
+    nulls: dict[int, np.ndarray] = {}
     effects = [0.0]
     for name, table in tables.items():
         counts = table[np.ix_(support, support)].ravel()
         n = int(counts.sum())
-        column = g_statistic(row_null(rng, n, product, counts, null_samples), n * product)
-        p_values[name] = monte_carlo_p(column[:, None])[0]
-        chi_square = float(((counts - n * product) ** 2 / (n * product)).sum())
-        effects.append(float(np.sqrt(max(0.0, (chi_square - len(product) + 1) / n))))
-    p_values["spread over calls"] = spread_p(calls[:, support], q, rng, null_samples)
+        if n not in nulls:
+            nulls[n] = g_statistic(rng.multinomial(n, product, size=null_samples), n * product)
+        column = np.concatenate([g_statistic(counts[None, :], n * product), nulls[n]])
+        p_values[name] = float((column >= column[0]).sum() / len(column))
+        effects.append(excess(column, n))
+    spread = spread_p(calls[:, support], states[support], q, rng, null_samples)
+    p_values["spread of states over calls"], p_values["spread of unit means over calls"] = spread
     worst = min(p_values, key=lambda name: p_values[name])
     return Stage(min(1.0, len(p_values) * p_values[worst]), max(effects), {"worst": worst, "p_values": p_values})
 
 
-def spread_p(calls: np.ndarray, q: np.ndarray, rng: np.random.Generator, null_samples: int) -> float:
-    """Two-sided p of the sum over calls of chi-square: small if rows repel each other, large if they stick together."""
-    n = calls.sum(axis=1)
-    statistic = np.zeros(null_samples + 1)
-    for counts, size in zip(calls, n, strict=True):
-        sample = row_null(rng, int(size), q, counts, null_samples)
-        statistic += ((sample - size * q) ** 2 / (size * q)).sum(axis=1)
-    above = (statistic >= statistic[0]).sum() / len(statistic)
-    below = (statistic <= statistic[0]).sum() / len(statistic)
-    return float(min(1.0, 2.0 * min(above, below)))
+def spread_p(
+    calls: np.ndarray, states: np.ndarray, q: np.ndarray, rng: np.random.Generator, null_samples: int
+) -> tuple[float, float]:
+    """Two-sided p of sums over calls: chi-square of the states, squared z of the unit means.
+
+    Small sums mean that rows repel each other, large ones that they stick together.
+    """
+    mean = q @ states
+    variance = q @ (states - mean) ** 2
+    varies = variance > 1e-12
+    f = (states - mean)[:, varies] / np.sqrt(variance[varies])
+    by_state, by_unit = np.zeros(null_samples + 1), np.zeros(null_samples + 1)
+    for counts in calls:
+        size = int(counts.sum())
+        sample = row_null(rng, size, q, counts, null_samples)
+        by_state += ((sample - size * q) ** 2 / (size * q)).sum(axis=1)
+        by_unit += ((sample @ f) ** 2 / size).sum(axis=1)
+    return two_sided_p(by_state), two_sided_p(by_unit)
+
+
+def two_sided_p(column: np.ndarray) -> float:
+    """Twice the smaller Monte Carlo tail of the first entry."""
+    above, below = (column >= column[0]).sum(), (column <= column[0]).sum()
+    return float(min(1.0, 2.0 * min(above, below) / len(column)))
 
 
 def thinning(series: np.ndarray, limit: float = 0.05) -> int:

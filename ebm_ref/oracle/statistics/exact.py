@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from ebm_ref.oracle.statistics.pairs import g_statistic, monte_carlo_p, row_null
+from ebm_ref.oracle.statistics.pairs import excess, g_statistic, monte_carlo_p, row_null
 from ebm_ref.oracle.statistics.sequential import MONTE_CARLO, Stage
 
 
@@ -54,8 +54,7 @@ def rank_test(ranks: np.ndarray, length: int, rng: np.random.Generator, null_sam
         counts = np.bincount(ranks[:, f], minlength=length)
         column = g_statistic(row_null(rng, n, uniform, counts, null_samples), n * uniform)
         p_values.append(monte_carlo_p(column[:, None])[0])
-        chi_square = float(((counts - n / length) ** 2 * length / n).sum())
-        effects.append(np.sqrt(max(0.0, (chi_square - length + 1) / n)))
+        effects.append(excess(column, n))
     return Stage(min(1.0, faces * min(p_values)), float(max(effects)), {"p_values": p_values})
 
 

@@ -12,10 +12,13 @@ import numpy as np
 
 from ebm_ref.errors import DomainError
 from ebm_ref.oracle.cases import Case
+from ebm_ref.oracle.zoo.audit import Audit, audit, audit_bug, kill_table
 from ebm_ref.oracle.zoo.believed import BELIEVED
 from ebm_ref.oracle.zoo.bug import Bug
 from ebm_ref.oracle.zoo.carried import CARRIED
 from ebm_ref.oracle.zoo.updated import UPDATED
+
+__all__ = ["BUGS", "Alternative", "Audit", "Bug", "alternatives", "audit", "audit_bug", "bug", "kill_table"]
 
 BUGS: tuple[Bug, ...] = BELIEVED + UPDATED + CARRIED
 

@@ -139,11 +139,14 @@ def cold(id: str, number: int, words: str, mutate: Mutation) -> Bug:
     return Bug(id, number, words, "rbm_3x3_cold", "block_gibbs", ("S1", "S12"), "ci", mutate)
 
 
-def ising(
-    id: str, number: int, words: str, mutate: Mutation, profile: str = "smoke", kernel: str = "metropolis"
-) -> Bug:
-    """A mistake in an Ising kernel."""
-    return Bug(id, number, words, "ising_5_chord", kernel, ("S1", "S3"), profile, mutate)
+def ising(id: str, number: int, words: str, mutate: Mutation, profile: str = "smoke", by: str = "S1 S3") -> Bug:
+    """A mistake in the Metropolis kernel of ``ising_5_chord``; some of them allow what is impossible (D9)."""
+    return Bug(id, number, words, "ising_5_chord", "metropolis", tuple(by.split()), profile, mutate)
+
+
+def heat_bath(id: str, number: int, words: str, mutate: Mutation) -> Bug:
+    """A mistake in systematic heat bath on ``ising_5_chord``."""
+    return Bug(id, number, words, "ising_5_chord", "gibbs", ("S1", "S3"), "smoke", mutate)
 
 
 BELIEVED: tuple[Bug, ...] = (
@@ -159,7 +162,7 @@ BELIEVED: tuple[Bug, ...] = (
     rbm("biases_swapped", 0, "visible and hidden bias exchanged", swapped_biases),
     rbm("biases_shifted", 0, "each unit uses its neighbour's bias", shifted),
     rbm("logit_doubled", 5, "sigmoid(2x) for sigmoid(x): all parameters doubled", scaled(2, 2), "S1 S12"),
-    ising("logit_halved", 5, "sigmoid(x) for sigmoid(2x): parameters halved", scaled(0.5, 0.5), "smoke", "gibbs"),
+    heat_bath("logit_halved", 5, "sigmoid(x) for sigmoid(2x): parameters halved", scaled(0.5, 0.5)),
     cold("beta_not_on_biases", 6, "beta applied to W but not to the biases", powers_of_beta(0, -1)),
     cold("beta_not_on_weights", 0, "beta applied to the biases but not to W", powers_of_beta(-1, 0)),
     cold("beta_twice", 7, "beta applied twice", powers_of_beta(1, 1)),
@@ -171,18 +174,18 @@ BELIEVED: tuple[Bug, ...] = (
     rbm("colder_1", 9, "temperature 1 % too low", scaled(1.01, 1.01), "S12 S1", "nightly"),
     rbm("hotter_1", 9, "temperature 1 % too high", scaled(1 / 1.01, 1 / 1.01), "S12 S1", "nightly"),
     rbm("spins_for_bits", 0, "units taken as -1/+1 where {0,1} is declared", spins_for_bits),
-    ising("bits_for_spins", 0, "units taken as {0,1} where -1/+1 is declared", bits_for_spins, "ci"),
+    ising("bits_for_spins", 0, "units taken as {0,1} where -1/+1 is declared", bits_for_spins, "ci", "D9 S1"),
     rbm("edge_missing", 17, "one coupling missing", without_edge, "S1 S12"),
     rbm("hidden_unread", 0, "couplings of the first hidden unit never read", first_hidden_zero, "S1 S12"),
-    ising("one_way", 0, "each coupling acts in one direction only", one_way, "smoke", "gibbs"),
+    heat_bath("one_way", 0, "each coupling acts in one direction only", one_way),
     rbm("couplings_sign", 0, "sign of the couplings flipped", scaled(-1, 1)),
-    ising("energy_sign", 43, "E = +s'Js/2 + c.s instead of minus", scaled(-1, -1)),
+    ising("energy_sign", 43, "E = +s'Js/2 + c.s instead of minus", scaled(-1, -1), "smoke", "D9 S1"),
     rbm("absolute_couplings", 0, "absolute values of the couplings", absolute),
-    ising("field_omitted", 40, "all biases (fields) omitted", scaled(1, 0), "ci"),
-    ising("couplings_omitted", 0, "couplings omitted", scaled(0, 1)),
+    ising("field_omitted", 40, "all biases (fields) omitted", scaled(1, 0), "ci", "D9 S1"),
+    ising("couplings_omitted", 0, "couplings omitted", scaled(0, 1), "smoke", "D9 S1"),
     ising("j_twice", 41, "each pair counted twice: J doubled", scaled(2, 1), "ci"),
-    ising("j_halved", 0, "factor 1/2 of the energy applied to each pair: J halved", scaled(0.5, 1), "ci"),
-    ising("field_sign_only", 44, "only the signs of the field used", signs_of_biases),
+    ising("j_halved", 0, "factor 1/2 of the energy applied to each pair: J halved", scaled(0.5, 1), "ci", "D9 S1"),
+    ising("field_sign_only", 44, "only the signs of the field used", signs_of_biases, "smoke", "D9 S1"),
     ising("couplings_quantised", 45, "couplings rounded to steps of 0.25", couplings_rounded(0.25), "ci"),
     rbm("parameters_quantised", 0, "parameters rounded to steps of 0.125", rounded(0.125), "S12 S1", "ci"),
 )

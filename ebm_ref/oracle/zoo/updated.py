@@ -176,11 +176,14 @@ def rbm(id: str, number: int, words: str, mutate: Mutation, profile: str = "smok
     return Bug(id, number, words, "rbm_3x3", "block_gibbs", tuple(by.split()), profile, mutate)
 
 
-def ising(
-    id: str, number: int, words: str, mutate: Mutation, profile: str = "smoke", kernel: str = "metropolis"
-) -> Bug:
-    """A mistake in an Ising kernel."""
-    return Bug(id, number, words, "ising_5_chord", kernel, ("S1",), profile, mutate)
+def ising(id: str, number: int, words: str, mutate: Mutation, profile: str = "smoke", by: str = "S1") -> Bug:
+    """A mistake in the Metropolis kernel of ``ising_5_chord``; some of them allow what is impossible (D9)."""
+    return Bug(id, number, words, "ising_5_chord", "metropolis", tuple(by.split()), profile, mutate)
+
+
+def swept_ising(id: str, number: int, words: str, mutate: Mutation, kernel: str, by: str) -> Bug:
+    """A mistake in a sweep over ``ising_5_chord``."""
+    return Bug(id, number, words, "ising_5_chord", kernel, (by,), "smoke", mutate)
 
 
 UPDATED: tuple[Bug, ...] = (
@@ -192,7 +195,9 @@ UPDATED: tuple[Bug, ...] = (
     rbm("last_hidden_never", 15, "last hidden unit never updated", sites(without_last_hidden)),
     rbm("first_unit_never", 0, "first updated unit skipped", sites(lambda r, c: r.order[1:])),
     rbm("visible_first", 0, "visible units updated first, then the hidden ones", sites(hidden_last)),
-    ising("order_reversed", 39, "scan order reversed", sites(lambda r, c: r.order[::-1]), "smoke", "metropolis_sweep"),
+    swept_ising(
+        "order_reversed", 39, "scan order reversed", sites(lambda r, c: r.order[::-1]), "metropolis_sweep", "D9"
+    ),
     rbm("hidden_only", 0, "hidden units updated, visible ones not", sites(lambda r, c: layer(r, True))),
     rbm("visible_only", 0, "visible units updated, hidden ones not", sites(lambda r, c: layer(r, False))),
     rbm("two_sweeps", 19, "two sweeps where one is claimed", swept(2)),
@@ -216,22 +221,31 @@ UPDATED: tuple[Bug, ...] = (
     rbm("fair_coin", 0, "p = 1/2 whatever the state", probability(lambda z: np.full_like(z, 0.5))),
     rbm("metropolis_rule", 0, "Metropolis acceptance where Gibbs is declared", other_rule("metropolis")),
     rbm("random_scan", 0, "as many random sites where a systematic scan is declared", other_scan("random")),
-    ising("sweep", 0, "a whole sweep where one random site is declared", other_scan("sweep")),
-    ising("two_sites", 0, "two random sites where one is declared", swept(2)),
-    ising("change_sign", 29, "sign of dE in the acceptance", acceptance(lambda c: np.exp(-np.maximum(-c, 0)))),
+    ising("sweep", 0, "a whole sweep where one random site is declared", other_scan("sweep"), by="D9 S1"),
+    ising("two_sites", 0, "two random sites where one is declared", swept(2), by="D9 S1"),
+    ising(
+        "change_sign", 29, "sign of dE in the acceptance", acceptance(lambda c: np.exp(-np.maximum(-c, 0))), by="D9 S1"
+    ),
     ising("change_halved", 30, "dE halved", acceptance(lambda c: np.exp(-np.maximum(c, 0) / 2))),
     ising("change_doubled", 30, "dE doubled", acceptance(lambda c: np.exp(-np.maximum(c, 0) * 2))),
     ising("accept_all", 31, "every proposal accepted", acceptance(np.ones_like)),
     ising("greedy", 32, "only dE <= 0 accepted", acceptance(lambda c: (c <= 0).astype(float))),
-    ising("accept_absolute", 0, "acceptance exp(-|dE|)", acceptance(lambda c: np.exp(-np.abs(c)))),
+    ising("accept_absolute", 0, "acceptance exp(-|dE|)", acceptance(lambda c: np.exp(-np.abs(c))), by="D9 S1"),
     ising("accept_linear", 0, "acceptance max(0, 1 - dE)", acceptance(lambda c: np.clip(1 - c, 0, 1)), "ci"),
     ising("threshold_accept", 0, "accepted if dE < 1", acceptance(lambda c: (c < 1).astype(float))),
-    ising("accept_less", 72, "acceptance 5 % too low", acceptance(lambda c: 0.95 * np.exp(-np.maximum(c, 0))), "ci"),
+    ising(
+        "accept_less",
+        72,
+        "acceptance 5 % too low",
+        acceptance(lambda c: 0.95 * np.exp(-np.maximum(c, 0))),
+        "ci",
+        "D9 S1",
+    ),
     ising("accept_base_2", 0, "2^(-dE) for exp(-dE)", acceptance(lambda c: 2.0 ** -np.maximum(c, 0)), "ci"),
     ising("jump_chain", 33, "rejected moves not recorded", jump_chain),
-    ising("glauber", 34, "heat bath where Metropolis is declared", other_rule("gibbs")),
+    ising("glauber", 34, "heat bath where Metropolis is declared", other_rule("gibbs"), by="D9 S1"),
     ising("last_site_never", 36, "random scan never picks the last site", sites(lambda r, c: r.order[:-1]), "ci"),
     ising("first_site_more", 0, "random scan picks the first site twice as often", site_odds(first_double), "ci"),
     ising("byte_modulo", 38, "site = random byte % n", site_odds(byte_modulo), "certify"),
-    ising("synchronous", 0, "all sites updated at once", parallel, "smoke", "gibbs"),
+    swept_ising("synchronous", 0, "all sites updated at once", parallel, "gibbs", "S1"),
 )

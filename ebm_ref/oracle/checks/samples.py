@@ -1,0 +1,281 @@
+"""Are these recorded samples what they claim to be?  Independent draws, every step of a kernel, thinned, or unknown.
+
+A file has a fixed length, so it cannot grow: it is cut into two parts and fails only if both have p <= sqrt(alpha).
+Parts are sets of chains; a single chain is cut in time, the null of each part starting from its own first state.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ebm_ref.errors import DomainError, InsufficientDataError, ShapeError, require_choice, require_int, require_positive
+from ebm_ref.oracle import zoo
+from ebm_ref.oracle.cases import NAMES, Case
+from ebm_ref.oracle.checks.candidate import as_numpy
+from ebm_ref.oracle.checks.diagnosis import diagnose
+from ebm_ref.oracle.results import Diagnosis, Report, Result
+from ebm_ref.oracle.statistics import chains, evalues
+from ebm_ref.oracle.statistics import pairs as pair_tests
+from ebm_ref.oracle.statistics.seeds import NULL, Seeds
+from ebm_ref.oracle.statistics.sequential import Stage, level_of_each, noncentrality
+
+SAMPLING = ("iid", "every_step", "thinned", "unknown")
+PARTS, NULL_SAMPLES, SIMULATED = 2, 1999, 4e7
+PLANS = {
+    "iid": ("S3", "S12", "S13"),
+    "every_step": ("S7", "S10", "S9"),
+    "thinned": ("S7", "S10", "S9"),
+    "unknown": ("S11", "S12"),
+}
+
+
+def check_samples(
+    samples: Any, case: Case, sampling: str = "iid", *, thin: int = 1, effect: float = 0.2, seed: int = 0
+) -> Report:
+    """Judge recorded states against a case.
+
+    samples   (n, d), or (chains, draws, d): rows [x, h] in the units of the case
+    sampling  "iid"         independent draws of the law (S3, S12, and S13 on consecutive draws)
+              "every_step"  every state of chains of the case's kernel (S7, S8, S10, S9)
+              "thinned"     every ``thin``-th state of such chains: judged against P^thin
+              "unknown"     correlated draws of an unknown kernel (S11, S12 after thinning: approximate levels)
+    effect    the chi-square distance that the file must be able to show; InsufficientDataError names the draws needed
+    P(any failure | correct) <= 1e-6 (approximately, for "unknown").
+    Raises ShapeError, DomainError, InsufficientDataError.
+
+    >>> from ebm_ref.oracle import cases
+    >>> case = cases.named("ising_5_chord")
+    >>> draws = case.states[case.draw(20_000, np.random.default_rng(1))]
+    >>> check_samples(draws, case).passed, check_samples(-draws, case).passed
+    (True, False)
+    """
+    require_choice("sampling", sampling, SAMPLING)
+    require_int("thin", thin, 1)
+    if thin > 1 and sampling != "thinned":
+        raise DomainError(f"thin: expected 1 for sampling={sampling!r}, got {thin}; say sampling='thinned'")
+    index = indices(samples, case)
+    run = FileCheck(case, sampling, thin, seed, require_positive("effect", effect), index.size)
+    if (index < 0).any():
+        chain, draw = np.argwhere(index < 0)[0]
+        run.add("D9", f"draw [{chain}, {draw}] lies outside the support ({int((index < 0).sum())} such)", True)
+        return run.report(())
+    if sampling in ("every_step", "thinned"):
+        return run.judge_chains(index)
+    return run.judge_draws(index)
+
+
+def indices(samples: Any, case: Case) -> np.ndarray:
+    """State indices (chains, draws), -1 outside the support."""
+    rows = as_numpy(samples)
+    if rows.ndim == 2:
+        rows = rows[None]
+    if rows.ndim != 3 or rows.shape[2] != case.n_units or not rows.size:
+        raise ShapeError(
+            f"samples: expected shape (n, {case.n_units}) or (chains, draws, {case.n_units}), got {np.shape(samples)}"
+        )
+    if rows.dtype.kind not in "biuf":
+        raise DomainError(f"samples: expected numbers, got dtype {rows.dtype}")
+    return case.index(rows.reshape(-1, case.n_units)).reshape(rows.shape[:2])
+
+
+class FileCheck:
+    """One check of one file: level, results, report."""
+
+    def __init__(self, case: Case, sampling: str, thin: int, seed: int, effect: float, n: int) -> None:
+        self.case, self.sampling, self.thin, self.effect, self.n = case, sampling, thin, effect, n
+        self.seeds = Seeds(seed)
+        self.planned = PLANS[sampling]
+        self.alpha = level_of_each(len(self.planned))
+        self.gamma = math.sqrt(self.alpha)
+        self.P = np.linalg.matrix_power(case.P, thin)
+        self.results: list[Result] = []
+        self.notes: list[str] = []
+
+    def add(self, test: str, message: str, failed: bool, **numbers: Any) -> None:
+        """Append a Result."""
+        case = f"cases.named({self.case.name!r}, {self.case.kernel!r})" if self.case.name in NAMES else "case"
+        replay = f"oracle.check_samples(samples, {case}, {self.sampling!r}, thin={self.thin}, seed={self.seeds.seed})"
+        self.results.append(
+            Result(test, "fail" if failed else "pass", message, seed=self.seeds.seed, replay=replay, **numbers)
+        )
+
+    def require(self, n: int, df: float) -> float:
+        """The smallest detectable effect of the two parts; refuses a file that cannot show the declared one."""
+        lam = noncentrality(max(df, 1), self.alpha, k=PARTS, growth=1) * PARTS
+        if n < lam / self.effect**2:
+            needed = math.ceil(lam / self.effect**2)
+            raise InsufficientDataError(
+                f"samples: {n} draws cannot show an effect of {self.effect} at level {self.alpha:.2g}; record at least"
+                f" {needed}, or declare a larger effect"
+            )
+        return math.sqrt(lam / n)
+
+    def add_parts(self, test: str, words: str, stages: list[Stage], n: int, detectable: float) -> None:
+        """The Result of a test in independent parts."""
+        failed = all(s.p_value <= self.gamma for s in stages)
+        p_values = ", ".join(f"{s.p_value:.3g}" for s in stages)
+        worst = max(stages, key=lambda s: s.effect)
+        self.add(
+            test,
+            f"{words} {'rejected' if failed else 'as claimed'} (p = {p_values} in {len(stages)} parts)",
+            failed,
+            p_value=max(s.p_value for s in stages),
+            effect=worst.effect,
+            smallest_detectable_effect=detectable,
+            n=n,
+            details=dict(worst.details) | {"gamma": self.gamma, "effect_unit": "chi-distance"},
+        )
+
+    def judge_draws(self, index: np.ndarray) -> Report:
+        """iid, or unknown after thinning."""
+        case, law_test = self.case, "S3"
+        if self.sampling == "unknown":
+            index, law_test = self.thinned_enough(index), "S11"
+        flat = index.T.ravel() if len(index) > 1 else index.ravel()
+        detectable = self.require(len(flat), len(case.pi) - 1)
+        parts = [np.bincount(part, minlength=len(case.pi)) for part in np.array_split(flat, PARTS)]
+        f, names = pair_tests.features(case.states, case.energies)
+        stages, moments = [], []
+        for j, counts in enumerate(parts):
+            column, effect = pair_tests.law_test(counts, case.pi, self.seeds.rng(law_test, j, NULL), NULL_SAMPLES)
+            stages.append(Stage(float((column >= column[0]).sum() / len(column)), effect))
+            rng = self.seeds.rng("S12", j, NULL)
+            moments.append(pair_tests.moment_test(counts, case.pi, f, names, rng, NULL_SAMPLES))
+        self.add_parts(law_test, "law of the states", stages, len(flat), detectable)
+        self.add_parts("S12", "means, pair products, energy", moments, len(flat), self.require(len(flat), 1))
+        if self.sampling == "iid":
+            self.judge_neighbours(index.ravel())
+        counts = np.bincount(flat, minlength=len(case.pi))[None, :]
+        self.results[0] = with_law_cells(self.results[0], counts[0], case)
+        return self.report(self.diagnose_law(counts))
+
+    def judge_neighbours(self, flat: np.ndarray) -> None:
+        """S13: draws declared independent are so of the draw before: disjoint pairs against pi x pi."""
+        pi, S = self.case.pi, len(self.case.pi)
+        product, stages = np.outer(pi, pi).ravel(), []
+        for j, part in enumerate(np.array_split(flat, PARTS)):
+            even = part[: len(part) // 2 * 2]
+            counts = chains.joint_counts(even[0::2], even[1::2], S).ravel()
+            column, effect = pair_tests.law_test(counts, product, self.seeds.rng("S13", j, NULL), NULL_SAMPLES)
+            stages.append(Stage(float((column >= column[0]).sum() / len(column)), effect))
+        lam = noncentrality(S * S - 1, self.alpha, k=PARTS, growth=1) * PARTS
+        n = len(flat) // 2
+        self.add_parts("S13", "independence of consecutive draws", stages, n, math.sqrt(lam / n))
+
+    def thinned_enough(self, index: np.ndarray) -> np.ndarray:
+        """S11: the thinning is chosen on the first quarter, the test uses the rest."""
+        quarter = index.shape[1] // 4
+        if quarter < 8:
+            raise InsufficientDataError(f"samples: {index.shape[1]} draws a chain; an unknown kernel needs at least 32")
+        features = np.concatenate([self.case.states, self.case.energies[:, None]], axis=1)
+        step = chains.thinning(features[index[:, :quarter]])
+        self.notes.append(f"kept every {step}. draw after the first quarter; the level is approximate")
+        return index[:, quarter::step]
+
+    def judge_chains(self, index: np.ndarray) -> Report:
+        """every_step or thinned: e-processes on all transitions, then S10 and S9 on what can be simulated."""
+        S = len(self.case.pi)
+        if index.shape[1] < 3:
+            raise InsufficientDataError(f"samples: {index.shape[1]} draws a chain; transitions need at least 3")
+        counts = chains.transition_counts(index, S)
+        law = pair_tests.pair_law(self.P, self.case.states)
+        detectable = self.require(int(counts.sum()), law.degrees["lumped"])
+        forbidden = pair_tests.impossible(counts, self.P)
+        if len(forbidden):
+            i, j = forbidden[0]
+            states = self.case.states.astype(int)
+            self.add("D9", f"{states[i].tolist()} -> {states[j].tolist()} was recorded but is impossible", True)
+            return self.report(self.diagnose_pairs(counts))
+        self.add_e_values(counts, law)
+        used = self.simulated_share(index)
+        parts = np.array_split(used, PARTS, axis=0) if len(used) >= PARTS else np.array_split(used, PARTS, axis=1)
+        found = [
+            chains.chain_test(part, law, self.case.pi, self.seeds.rng("S10", j, NULL), NULL_SAMPLES)
+            for j, part in enumerate(parts)
+        ]
+        n = sum(part.shape[0] * (part.shape[1] - 1) for part in parts)
+        shrink = math.sqrt(counts.sum() / n)
+        self.add_parts("S10", "consecutive pairs", [pair for pair, _ in found], n, detectable * shrink)
+        lam = noncentrality(S - 1, self.alpha, k=PARTS, growth=1) * PARTS
+        self.add_parts("S9", "visit frequencies", [visit for _, visit in found], n, math.sqrt(lam / n))
+        return self.report(self.diagnose_pairs(counts))
+
+    def add_e_values(self, counts: np.ndarray, law: pair_tests.PairLaw) -> None:
+        """S7 and S8 share one test's level; both are exact for dependent chains."""
+        limit = math.log(2.0 / self.alpha)
+        ratios = evalues.log_likelihood_ratios(counts, self.P, [a.P for a in self.alternatives()])
+        values = (
+            ("S7", evalues.mixture_log_e(ratios), "known mistakes"),
+            ("S8", evalues.dirichlet_log_e(counts, self.P, law.labels), "any other law"),
+        )
+        for test, value, words in values:
+            message = f"evidence for {words}: ln e = {value:.3g}, rejection from {limit:.3g}"
+            self.add(test, message, value >= limit, log_e=value, n=int(counts.sum()))
+
+    def simulated_share(self, index: np.ndarray) -> np.ndarray:
+        """The first draws of each chain, as many as the Monte Carlo null can afford."""
+        affordable = max(4, int(SIMULATED / NULL_SAMPLES / len(index)))
+        if affordable < index.shape[1]:
+            self.notes.append(f"S9 and S10 use the first {affordable} draws of each chain; S7 and S8 use all")
+        return index[:, :affordable]
+
+    def alternatives(self) -> tuple[zoo.Alternative, ...]:
+        """Known mistakes after ``thin`` steps."""
+        return tuple(replace(a, P=np.linalg.matrix_power(a.P, self.thin)) for a in zoo.alternatives(self.case))
+
+    @property
+    def failed(self) -> bool:
+        """True once something has failed."""
+        return any(r.verdict == "fail" for r in self.results)
+
+    def diagnose_pairs(self, counts: np.ndarray) -> tuple[Diagnosis, ...]:
+        """Ranked mistakes of the transitions."""
+        if not self.failed:
+            return ()
+        return diagnose(counts, self.P, self.alternatives(), self.seeds.rng("diagnosis", 0, NULL))
+
+    def diagnose_law(self, counts: np.ndarray) -> tuple[Diagnosis, ...]:
+        """Ranked mistakes of the stationary law."""
+        if not self.failed:
+            return ()
+        laws = []
+        for a in zoo.alternatives(self.case):
+            pi = stationary(a.P)
+            if pi is not None and np.abs(pi - self.case.pi).max() > 1e-6:
+                laws.append(replace(a, P=pi[None, :]))
+        pi = self.case.pi[None, :]
+        return diagnose(counts, pi, tuple(laws), self.seeds.rng("diagnosis", 0, NULL))
+
+    def report(self, diagnosis: tuple[Diagnosis, ...]) -> Report:
+        """The finished report."""
+        bound = len(self.planned) * self.alpha
+        subject = f"samples ({self.sampling}, {self.n} draws)"
+        results, notes = tuple(self.results), tuple(self.notes)
+        return Report(subject, self.case.name, "file", self.seeds.seed, results, diagnosis, notes, bound)
+
+
+def stationary(P: np.ndarray) -> np.ndarray | None:
+    """The unique law with pi P = pi, None if there is none."""
+    S = len(P)
+    A = np.vstack([P.T - np.eye(S), np.ones(S)])
+    if np.linalg.matrix_rank(A) < S:
+        return None
+    pi = np.linalg.lstsq(A, np.append(np.zeros(S), 1.0), rcond=None)[0]
+    return np.clip(pi, 0.0, None) / np.clip(pi, 0.0, None).sum()
+
+
+def with_law_cells(result: Result, counts: np.ndarray, case: Case) -> Result:
+    """The worst states and the ratio plot of state counts."""
+    expected = counts.sum() * case.pi
+    sd = np.sqrt(np.maximum(expected * (1 - case.pi), 1e-12))
+    z = np.abs(counts - expected) / np.maximum(sd, 0.3)
+    states = case.states.astype(int)
+    cells = [[" ".join(map(str, states[k])), int(counts[k]), float(expected[k])] for k in np.argsort(-z)[:12]]
+    keep = expected >= 20
+    ratio = {"x": expected[keep].tolist(), "y": (counts / np.maximum(expected, 1e-300))[keep].tolist()}
+    ratio["sd"] = (sd / np.maximum(expected, 1e-300))[keep].tolist()
+    return replace(result, details=result.details | {"cells": cells, "ratio": ratio})
