@@ -1,0 +1,82 @@
+"""What the commands read: data sets by name or file, models, and how they print."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from ebm_ref.errors import DomainError
+
+DATA_HELP = (
+    "digits, bars_and_stripes:N, labelled_shifter:N, mnist, fashion-mnist, or a file: .npy, .csv,"
+    " .npz (its array 'data', 'x' or 'visible', or its only one)"
+)
+GREY_THRESHOLD = 127.5
+
+
+def read_data(source: str) -> np.ndarray:
+    """Rows of visible units (n, n_visible) from the name of a data set or a file."""
+    from ebm_ref import datasets
+
+    name, _, size = source.partition(":")
+    if name == "digits":
+        return datasets.digits().binary
+    if name in ("bars_and_stripes", "labelled_shifter"):
+        if not size.isdigit():
+            raise click.UsageError(f"--data {name}: expected a size, for example {name}:4")
+        return getattr(datasets, name)(int(size))
+    if name in ("mnist", "fashion-mnist"):
+        images = datasets.load_idx_folder(name).train_images
+        return (images.reshape(len(images), -1) > GREY_THRESHOLD).astype(np.float64)
+    path = Path(source)
+    if not path.exists():
+        raise click.UsageError(f"--data {source}: no such file or data set; expected {DATA_HELP}")
+    return _read_file(path)
+
+
+def _read_file(path: Path) -> np.ndarray:
+    if path.suffix == ".csv":
+        return np.loadtxt(path, delimiter=",", ndmin=2)
+    loaded = np.load(path, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded as file:
+        for name in ("data", "x", "visible"):
+            if name in file.files:
+                return file[name]
+        if len(file.files) == 1:
+            return file[file.files[0]]
+        raise DomainError(f"{path}: expected an array named data, x or visible, got {', '.join(file.files)}")
+
+
+def emit(values: dict[str, Any], as_json: bool) -> None:
+    """Print results: a table for people, JSON for machines."""
+    if as_json:
+        click.echo(json.dumps({k: plain(v) for k, v in values.items()}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in values.items():
+        table.add_row(name, shown(value))
+    Console().print(table)
+
+
+def plain(value: Any) -> Any:
+    """A value that JSON can hold."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def shown(value: Any) -> str:
+    """A value for the table: 12 significant digits, short vectors in full."""
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    if isinstance(value, np.ndarray):
+        cells = [f"{v:.4g}" for v in value.ravel()[:16]]
+        return " ".join(cells) + (f" ... ({value.size} values)" if value.size > 16 else "")
+    return str(value)
