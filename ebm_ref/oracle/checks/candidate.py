@@ -78,11 +78,14 @@ class Candidate:
         if self.case.clamp and np.isin(new, (down, up)).all():
             name, why = "moves a clamped unit", f"clamped units must keep {dict(self.case.clamp)}"
         elif np.isin(new, (-1, 1)).all() or np.isin(new, (0, 1)).all():
-            name, why = "wrong unit values", f"this case has units {down} and {up}; map x = (s + 1) / 2, s = 2 x - 1"
+            name, why = (
+                "returns the wrong unit values",
+                f"this case has units {down} and {up}; map x = (s + 1) / 2, s = 2 x - 1",
+            )
         elif ((new >= 0) & (new <= 1)).all():
             name, why = "returns probabilities", "return draws, not means"
         else:
-            name, why = "outside the support", f"units are {down} or {up}"
+            name, why = "leaves the support", f"units are {down} or {up}"
         return Violation(
             "D9",
             name,
@@ -94,10 +97,18 @@ class Candidate:
 def require_rows_like(new: np.ndarray, before: np.ndarray) -> None:
     """Numbers, finite, of the shape that went in."""
     if new.dtype.kind not in "biuf":
-        raise Violation("contract", "wrong dtype", f"step returned dtype {new.dtype}; expected real numbers")
+        raise Violation(
+            "contract", "returns the wrong dtype", f"step returned dtype {new.dtype}; expected real numbers"
+        )
     if new.shape != before.shape:
-        raise Violation("contract", "wrong shape", f"step returned shape {new.shape}; expected {before.shape}")
+        raise Violation(
+            "contract", "returns the wrong shape", f"step returned shape {new.shape}; expected {before.shape}"
+        )
     if new.dtype.kind == "f" and not np.isfinite(new).all():
         bad = np.argwhere(~np.isfinite(new))
         r, i = bad[0]
-        raise Violation("contract", "not finite", f"step returned {new[r, i]} at [{r}, {i}] ({len(bad)} such values)")
+        raise Violation(
+            "contract",
+            "returns numbers that are not finite",
+            f"step returned {new[r, i]} at [{r}, {i}] ({len(bad)} such values)",
+        )

@@ -139,6 +139,7 @@ def carry_out(
     known = (*(t for t, _ in plan), "S7", "S8", "D8", "D9", "contract")
     for test in tests or ():
         require_choice("tests", test, known)
+    session.complete = tests is not None
     flight = preflight(session.candidate, session.seeds, P)
     session.chance = flight.chance
     session.notes += flight.notes

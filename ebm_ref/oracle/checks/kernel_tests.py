@@ -26,7 +26,8 @@ RANK_LENGTH = 8
 def pairs(session: Session) -> None:
     """S1 with the e-processes S7 and S8 on the same transitions: half of the level for S1, a quarter for each of them.
 
-    The e-processes look after a sixteenth of the first stage, then after every call; S1 after every stage.
+    The e-processes look after a sixteenth of the first stage, then after every call, and end the test if they are
+    sure (unless every test has to run to its end); S1 looks after every stage.
     """
     half = session.alpha / 2
     limit = math.log(4.0 / session.alpha)
@@ -35,7 +36,7 @@ def pairs(session: Session) -> None:
     total = np.zeros_like(session.counts)
     stages: list[Stage] = []
     sizes: list[int] = []
-    log_e = (0.0, 0.0)
+    log_e = (-math.inf, -math.inf)
     try:
         for stage in range(STAGES):
             n = session.n0 * GROWTH**stage
@@ -44,10 +45,10 @@ def pairs(session: Session) -> None:
                 starts = session.stationary("S1", stage, chunk, rows)
                 drawn = session.tally(starts, session.moved(starts, "S1", stage, chunk))
                 counts, total = counts + drawn, total + drawn
-                log_e = e_values(total, session, alternatives)
-                if max(log_e) >= limit:
+                log_e = e_values(total, session, alternatives, log_e)
+                if max(log_e) >= limit and not session.complete:
                     break
-            if max(log_e) >= limit:
+            if max(log_e) >= limit and not session.complete:
                 break
             stages.append(pair_tests.pair_test(counts, session.law, session.seeds.rng("S1", stage, NULL)))
             sizes.append(n)
@@ -59,10 +60,15 @@ def pairs(session: Session) -> None:
     pair_results(session, stages, gamma, log_e, limit, total)
 
 
-def e_values(counts: np.ndarray, session: Session, alternatives: tuple[zoo.Alternative, ...]) -> tuple[float, float]:
-    """ln e of S7 and of S8."""
+def e_values(
+    counts: np.ndarray, session: Session, alternatives: tuple[zoo.Alternative, ...], before: tuple[float, float]
+) -> tuple[float, float]:
+    """ln e of S7 and of S8; once over the limit they stay there."""
+    limit = math.log(4.0 / session.alpha)
     ratios = evalues.log_likelihood_ratios(counts, session.case.P, [a.P for a in alternatives])
-    return evalues.mixture_log_e(ratios), evalues.dirichlet_log_e(counts, session.case.P, session.law.labels)
+    now = evalues.mixture_log_e(ratios), evalues.dirichlet_log_e(counts, session.case.P, session.law.labels)
+    s7, s8 = (max(was, value) if was >= limit else value for was, value in zip(before, now, strict=True))
+    return s7, s8
 
 
 def pair_results(
@@ -125,7 +131,7 @@ def single_rows(session: Session) -> None:
         return pair_tests.pair_test(counts, session.law, session.seeds.rng("S1 single", j, NULL))
 
     df = session.law.degrees["full"]
-    session.run("S1 single", max(df, 1), "transitions of one row a call", stage, SINGLE_ROWS, session.alpha)
+    session.run("S1 single", max(df, 1), "transitions of one row a call", stage, SINGLE_ROWS, growth=1)
 
 
 def per_start(session: Session, test: str, each: int, j: int) -> np.ndarray:
@@ -152,7 +158,7 @@ def rows(session: Session) -> None:
         return pair_tests.row_test(counts, P, session.seeds.rng("S2", j, NULL))
 
     df = max(1, int((P > 0).sum(axis=1).max()) - 1)
-    session.run("S2", df, "next states from every start", stage, each, session.alpha)
+    session.run("S2", df, "next states from every start", stage, each)
 
 
 def units(session: Session) -> None:
@@ -162,7 +168,7 @@ def units(session: Session) -> None:
     def stage(n: int, j: int) -> Stage:
         return exact.unit_test(per_start(session, "S6", n, j), session.case.P, session.case.states)
 
-    session.run("S6", 1, "rate of each unit from every start", stage, each, session.alpha)
+    session.run("S6", 1, "rate of each unit from every start", stage, each)
 
 
 def reversible_space(case: Case) -> str | None:
@@ -197,7 +203,7 @@ def symmetry(session: Session) -> None:
         return exact.symmetry_test(merged, session.seeds.rng("S4", j, NULL))
 
     df = max(1, size * (size - 1) // 2)
-    session.run("S4", df, f"symmetry of the flow between {space} states", stage, session.n0, session.alpha)
+    session.run("S4", df, f"symmetry of the flow between {space} states", stage, session.n0)
 
 
 def invariance(session: Session) -> None:
@@ -216,7 +222,7 @@ def invariance(session: Session) -> None:
                 states = moved
         return law_stage(session, ends, j)
 
-    session.run("S3", max(1, len(case.pi) - 1), "law after 1 and 3 steps", stage, session.n0, session.alpha)
+    session.run("S3", max(1, len(case.pi) - 1), "law after 1 and 3 steps", stage, session.n0)
 
 
 def law_stage(session: Session, ends: np.ndarray, j: int) -> Stage:
@@ -238,7 +244,7 @@ def moments(session: Session) -> None:
         counts = session.transitions("S12", j, n).sum(axis=0)
         return pair_tests.moment_test(counts, case.pi, f, names, session.seeds.rng("S12", j, NULL))
 
-    session.run("S12", 1, "means, pair products and energy after one step", stage, session.n0, session.alpha)
+    session.run("S12", 1, "means, pair products and energy after one step", stage, session.n0)
 
 
 def independence(session: Session) -> None:
@@ -267,7 +273,7 @@ def independence(session: Session) -> None:
         return chains.independence_test(tables, counts, case.states, case.P[start], rng)
 
     support = int((case.P[start] > 0).sum())
-    session.run("S13", max(1, support**2 - 1), "independence of rows and calls", stage, session.n0, session.alpha)
+    session.run("S13", max(1, support**2 - 1), "independence of rows and calls", stage, session.n0)
 
 
 def ranks(session: Session) -> None:
@@ -285,7 +291,7 @@ def ranks(session: Session) -> None:
         return exact.rank_test(np.concatenate(found), RANK_LENGTH, session.seeds.rng("S5", j, NULL))
 
     n0 = max(2**10, session.n0 // 8)
-    session.run("S5", RANK_LENGTH - 1, "rank of the start in a two-sided chain", stage, n0, session.alpha)
+    session.run("S5", RANK_LENGTH - 1, "rank of the start in a two-sided chain", stage, n0)
 
 
 def start_ranks(session: Session, f: np.ndarray, size: int, j: int, chunk: int) -> np.ndarray:

@@ -7,9 +7,9 @@ In this order, each agreement having chance c^(rows compared) times the number o
 
 (1) Y_s = X for all s           returns its input
 (2) all Y_s equal               ignores its seed
-(3) two rows equal for all s    rows share random numbers
-(4) Y_s = Y_t                   seed truncated
-(5) Y_s[d:] = Y_t[:-d]          streams overlap (seed + i)
+(3) two rows equal for all s    uses the same random numbers for several rows
+(4) Y_s = Y_t                   truncates its seed
+(5) Y_s[d:] = Y_t[:-d]          seeds overlapping streams (seed + i)
 (6) step(X, s) again differs    stateful: a note, not a failure
 """
 
@@ -118,21 +118,21 @@ def agreements(
             f"step gave the same answer for {K} different seeds; every draw must depend on the seed",
         ),
         (
-            "rows share random numbers",
+            "uses the same random numbers for several rows",
             n * (n - 1) // 2,
             c**K,
             bool(equal_rows.any()),
             f"{int(equal_rows.sum())} pairs of rows agreed for all {K} seeds; each row needs its own random numbers",
         ),
         (
-            "seed truncated",
+            "truncates its seed",
             calls,
             c**n,
             bool(same_calls.any()),
             f"{int(same_calls.sum())} pairs of different seeds gave the same answer; use all 31 bits of the seed",
         ),
         (
-            "streams overlap",
+            "seeds overlapping streams",
             K * K * max(longest, 1),
             c ** (n - longest) if longest else 0.0,
             shift > 0,

@@ -16,6 +16,7 @@ from ebm_ref.oracle.statistics.pairs import PairLaw, impossible, pair_law
 from ebm_ref.oracle.statistics.seeds import STARTS, Seeds
 from ebm_ref.oracle.statistics.sequential import (
     BUDGET,
+    GROWTH,
     ROWS_PER_CALL,
     Outcome,
     Stage,
@@ -30,7 +31,10 @@ WORST_CELLS = 12
 
 @dataclass(eq=False)
 class Session:
-    """State of one check; ``counts`` collects all transitions (S, S) seen, for the diagnosis."""
+    """State of one check; ``counts`` collects all transitions (S, S) seen, for the diagnosis.
+
+    complete: every test runs to its end whatever the others found (a replay, or a row of the kill matrix).
+    """
 
     check: str
     candidate: Candidate
@@ -39,6 +43,7 @@ class Session:
     seed: int
     planned: tuple[str, ...]
     known_kernel: bool = True
+    complete: bool = False
     seeds: Seeds = field(init=False)
     n0: int = field(init=False)
     chance: float = 0.0
@@ -116,7 +121,7 @@ class Session:
 
     def gather(self) -> None:
         """After a failure: one more call, so that the diagnosis rests on more than the failure needed."""
-        starts = self.stationary("diagnosis", 0, 0, min(self.n0, ROWS_PER_CALL))
+        starts = self.stationary("diagnosis", 0, 0, min(max(self.n0, 2**16), ROWS_PER_CALL))
         try:
             ends = self.moved(starts, "diagnosis", 0, 0)
         except Violation:
@@ -129,19 +134,20 @@ class Session:
         states = self.case.states.astype(int)
         return f"{' '.join(map(str, states[i]))} -> {' '.join(map(str, states[j]))}"
 
-    def run(self, test: str, df: float, words: str, stage: Callable[[int, int], Stage], n0: int, alpha: float) -> None:
+    def run(
+        self, test: str, df: float, words: str, stage: Callable[[int, int], Stage], n0: int, growth: int = GROWTH
+    ) -> None:
         """One k-of-k test, its Result appended; a violation becomes a Result too."""
         counts_before = self.counts.copy()
         try:
-            outcome = sequential_test(stage, n0, alpha)
+            outcome = sequential_test(stage, n0, self.alpha, growth=growth)
         except Violation as violation:
             self.violated(violation, f" (during {test})")
             return
-        self.results.append(self.result(test, df, words, outcome, n0, alpha, self.counts - counts_before))
+        detectable = float(np.sqrt(noncentrality(df, self.alpha, growth=growth) / n0))
+        self.results.append(self.result(test, words, outcome, detectable, self.counts - counts_before))
 
-    def result(
-        self, test: str, df: float, words: str, outcome: Outcome, n0: int, alpha: float, counts: np.ndarray
-    ) -> Result:
+    def result(self, test: str, words: str, outcome: Outcome, detectable: float, counts: np.ndarray) -> Result:
         """The Result of an outcome, with the pictures' numbers."""
         last = outcome.stages[-1]
         p_values = ", ".join(f"{s.p_value:.3g}" for s in outcome.stages)
@@ -158,7 +164,7 @@ class Session:
             message,
             p_value=last.p_value,
             effect=last.effect,
-            smallest_detectable_effect=float(np.sqrt(noncentrality(df, alpha) / n0)),
+            smallest_detectable_effect=detectable,
             n=sum(outcome.sizes[: len(outcome.stages)]),
             seed=self.seed,
             replay=self.replay(test),
@@ -199,8 +205,8 @@ class Session:
 
     def plain_faults(self) -> tuple[Diagnosis, ...]:
         """Broken contracts that need no statistics to be named."""
-        names = [(r.details["violation"], r.message) for r in self.results if "violation" in r.details]
-        found = [Diagnosis(n, math.inf, text, True) for n, text in names if n != "impossible transition"]
+        names = [(r.details["violation"], r.test) for r in self.results if "violation" in r.details]
+        found = [Diagnosis(test, math.inf, f"step {n}", True) for n, test in names if n != "impossible transition"]
         alone = [r for r in self.failures if r.test in ("S13", "S1 single")]
         if alone and not found and len(alone) == len(self.failures):
             name = "dependent rows" if alone[0].test == "S13" else "batches of one"
@@ -209,7 +215,7 @@ class Session:
                 if name == "dependent rows"
                 else "a call with one row follows another law"
             )
-            found.append(Diagnosis(name, math.nan, text, True))
+            found.append(Diagnosis(alone[0].test, math.nan, text, True))
         return tuple(found)
 
     def report(self, subject: str, diagnosis: tuple[Diagnosis, ...] = ()) -> Report:

@@ -14,11 +14,24 @@ from ebm_ref.errors import DomainError
 from ebm_ref.oracle.cases import Case
 from ebm_ref.oracle.zoo.audit import Audit, audit, audit_bug, kill_table
 from ebm_ref.oracle.zoo.believed import BELIEVED
-from ebm_ref.oracle.zoo.bug import Bug
+from ebm_ref.oracle.zoo.bug import Bug, Step
 from ebm_ref.oracle.zoo.carried import CARRIED
+from ebm_ref.oracle.zoo.recipe import make_step, matrix, reference
 from ebm_ref.oracle.zoo.updated import UPDATED
 
-__all__ = ["BUGS", "Alternative", "Audit", "Bug", "alternatives", "audit", "audit_bug", "bug", "kill_table"]
+__all__ = [
+    "BUGS",
+    "Alternative",
+    "Audit",
+    "Bug",
+    "alternatives",
+    "audit",
+    "audit_bug",
+    "bug",
+    "kill_table",
+    "reference_matrix",
+    "reference_step",
+]
 
 BUGS: tuple[Bug, ...] = BELIEVED + UPDATED + CARRIED
 
@@ -30,6 +43,24 @@ class Alternative:
     id: str
     description: str
     P: np.ndarray
+
+
+def reference_step(case: Case) -> Step:
+    """The right ``step(states, seed)`` of a case, in plain NumPy.
+
+    >>> from ebm_ref.oracle import cases
+    >>> case = cases.named("ising_5_chord")
+    >>> reference_step(case)(case.states[:2], 1).shape
+    (2, 5)
+    """
+    return make_step(reference(case))
+
+
+def reference_matrix(case: Case) -> np.ndarray:
+    """The recipe's own transition matrix (S, S), built by another route than ``case.P``."""
+    P = matrix(reference(case), case)
+    assert P is not None
+    return P
 
 
 def bug(id: str) -> Bug:

@@ -21,7 +21,8 @@ class Bug:
     killed_by  the test that must find it, then others that do
     profile    the smallest profile in which ``killed_by[0]`` finds it
     mutate     changes the reference recipe; None where the mistake means nothing (W not square, beta = 1)
-    wrap       changes the reference step, for mistakes that no transition matrix describes
+    wrap       changes the reference step, for mistakes that are none of the recipe's
+    law        their exact transition matrix on a case, if they have one
     """
 
     id: str
@@ -33,6 +34,7 @@ class Bug:
     profile: str
     mutate: Callable[[Recipe, Case], Recipe | None] | None = None
     wrap: Callable[[Step, Case], Step] | None = None
+    law: Callable[[Case], np.ndarray | None] | None = None
 
     def fixture(self) -> Case:
         """The case on which this bug is audited."""
@@ -55,5 +57,7 @@ class Bug:
     def matrix(self, case: Case | None = None) -> np.ndarray | None:
         """The exact wrong transition matrix (S, S), None if there is none."""
         case = self.fixture() if case is None else case
+        if self.law is not None:
+            return self.law(case)
         recipe = self.recipe(case)
         return None if recipe is None else matrix(recipe, case)

@@ -73,6 +73,16 @@ def interpolated(z: Array) -> Array:
     return special.expit(np.round(z))
 
 
+def low_resolution(z: Array) -> Array:
+    """u < p with uniforms k/16."""
+    return np.ceil(16 * special.expit(z)) / 16
+
+
+def int8_logit(z: Array) -> Array:
+    """Fields accumulated in int8 with 1/64 as unit: beyond +-2 they wrap."""
+    return special.expit(((np.round(64 * z) + 128) % 256 - 128) / 64)
+
+
 def sites(choose: Callable[[Recipe, Case], tuple[int, ...]]) -> Mutation:
     """Another order of sites; means nothing if no site is left."""
 
@@ -209,6 +219,8 @@ UPDATED: tuple[Bug, ...] = (
     rbm("eight_bits", 24, "probabilities rounded to 8 bits", probability(rounded_sigmoid(8)), "certify"),
     rbm("bfloat16", 25, "probabilities rounded to bfloat16", probability(bfloat16_sigmoid), "certify"),
     rbm("tilted_uniform", 26, "uniform tilted by 1 %", probability(tilted_sigmoid), "nightly", "S12 S1"),
+    rbm("low_resolution", 106, "uniforms with 4 bits", probability(low_resolution), "ci", "S1 S12"),
+    rbm("int8_fields", 115, "fields accumulated in int8", probability(int8_logit), "smoke", "S1 S12"),
     rbm("half_uniform", 26, "uniform in [0, 0.5)", probability(half_range)),
     rbm("triangular_uniform", 0, "mean of two uniforms for one", probability(triangular)),
     rbm("complement", 0, "u > p for u < p", probability(lambda z: special.expit(-z))),
