@@ -22,6 +22,7 @@ from ebm_ref.oracle.results import Diagnosis, Report, Result
 THRESHOLD = 30.0
 TINY = 1e-290
 ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11}
+FLOATS = tuple(np.dtype(name) for name in ROUNDOFF)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +84,12 @@ def usable(answer: np.ndarray, shape: tuple[int, ...] | None) -> np.ndarray:
     """The answer as floats of the wanted shape, or CandidateError."""
     if answer.dtype.kind in "biu":
         answer = answer.astype(np.float64)
-    if answer.dtype.name not in ROUNDOFF:
+    if answer.dtype not in FLOATS:
         raise CandidateError(f"returned {answer.dtype.name}, expected float64 or float32 numbers")
     if shape is not None and answer.shape != shape:
         raise CandidateError(f"returned shape {answer.shape}, expected {shape}")
-    bad = np.argwhere(~np.isfinite(answer))
-    if len(bad):
+    if not np.isfinite(answer).all():
+        bad = np.argwhere(~np.isfinite(answer))
         where = tuple(int(i) for i in bad[0])
         raise CandidateError(f"returned {answer[where]} at {list(where)} ({len(bad)} non-finite numbers)")
     return answer
