@@ -1,20 +1,67 @@
 """The oracle: is your sampler, your gradient, your log Z right - and if not, what is wrong?
 
 Nothing in this folder imports anything of ours but the errors: the judge is not the judged.
+Checks load when they are first used, so that the pytest plugin costs a test session nothing.
 """
 
-from ebm_ref.oracle import cases, zoo
-from ebm_ref.oracle.checks import check_invariance, check_kernel, check_reversibility, check_samples
-from ebm_ref.oracle.results import Diagnosis, Report, Result
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ebm_ref.oracle import adapters, cases, vectors, zoo
+    from ebm_ref.oracle.checks import check_invariance, check_kernel, check_reversibility, check_samples
+    from ebm_ref.oracle.checks_formulas import check_conditionals, check_energy, check_gradient, check_log_partition
+    from ebm_ref.oracle.checks_learning import check_update
+    from ebm_ref.oracle.results import Diagnosis, Report, Result
+
+_MODULES = ("adapters", "cases", "vectors", "zoo")
+_HOMES = {
+    "check_kernel": "checks",
+    "check_invariance": "checks",
+    "check_reversibility": "checks",
+    "check_samples": "checks",
+    "check_energy": "checks_formulas",
+    "check_conditionals": "checks_formulas",
+    "check_gradient": "checks_formulas",
+    "check_log_partition": "checks_formulas",
+    "check_update": "checks_learning",
+    "Diagnosis": "results",
+    "Report": "results",
+    "Result": "results",
+}
 
 __all__ = [
     "Diagnosis",
     "Report",
     "Result",
+    "adapters",
     "cases",
+    "check_conditionals",
+    "check_energy",
+    "check_gradient",
     "check_invariance",
     "check_kernel",
+    "check_log_partition",
     "check_reversibility",
     "check_samples",
+    "check_update",
+    "vectors",
     "zoo",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"ebm_ref.oracle.{_HOMES[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"ebm_ref.oracle.{name}")
+    else:
+        raise AttributeError(f"module 'ebm_ref.oracle' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -30,6 +30,8 @@ def as_numpy(value: Any) -> np.ndarray:
         value = value.detach().cpu()
         if "bfloat16" in str(getattr(value, "dtype", "")):
             value = value.float()
+    if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+        value = np.from_dlpack(value)
     return np.array(value)
 
 
@@ -55,7 +57,7 @@ class Candidate:
             raw = self.step(states, seed)
             same = np.array_equal(states, before)
             new = as_numpy(raw)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Violation):
             raise
         except BaseException as error:
             kind = type(error).__name__
