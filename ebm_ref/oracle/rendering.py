@@ -64,7 +64,7 @@ def report_junit(reports: Sequence[Report]) -> str:
         suite = ElementTree.SubElement(
             root,
             "testsuite",
-            name=f"{report.subject} on {report.case}",
+            name=printable(f"{report.subject} on {report.case}"),
             tests=str(len(report.results)),
             failures=str(len(report.failures)),
             skipped=str(sum(r.verdict == "skip" for r in report.results)),
@@ -78,7 +78,7 @@ def report_junit(reports: Sequence[Report]) -> str:
 
 def junit_case(suite: ElementTree.Element, report: Report, result: Result) -> None:
     """One ``<testcase>`` with the evidence as properties."""
-    case = ElementTree.SubElement(suite, "testcase", classname=f"ebm_ref.{report.case}", name=result.test)
+    case = ElementTree.SubElement(suite, "testcase", classname=printable(f"ebm_ref.{report.case}"), name=result.test)
     properties = ElementTree.SubElement(case, "properties")
     values = {
         "p_value": result.p_value,
