@@ -1,62 +1,170 @@
-"""``ebm-ref verify``: the package against the exact answers, or, with --target, anybody's sampler against the oracle."""
+"""``ebm-ref verify``: the package against exact answers, or anybody's step, program or samples against the oracle."""
 
 from __future__ import annotations
 
-import json
 import math
-import sys
+import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ebm_ref.cli.inputs import emit
 from ebm_ref.progress import track
 
+if TYPE_CHECKING:
+    from ebm_ref.cli.targets import Outputs
+
 PROFILES = ("smoke", "ci", "nightly", "certify")
+KERNELS = ("block_gibbs", "gibbs", "gibbs_random", "gibbs_palindromic", "metropolis")
+FOLDER = "ebm-ref-report"
 STUDY_SHARE = 30.0  # of the progress bar, in checks
+file_path = click.Path(dir_okay=False)
 
 
 @click.command()
 @click.option(
-    "--out", default="ebm-ref-report", show_default=True, help="Folder for report.html, report.json, report.xml."
+    "--target",
+    metavar="FILE.py:STEP",
+    help="Judge this step(states, seed) -> states, or this function of a case that returns one.",
+)
+@click.option("--program", metavar="COMMAND", help="Judge a program that speaks JSON lines on stdin and stdout.")
+@click.option(
+    "--samples",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Judge recorded states: .npz, .npy, .csv or .parquet.",
 )
 @click.option(
-    "--profile", type=click.Choice(PROFILES), default="ci", show_default=True, help="How small effects are seen."
+    "--case", metavar="NAME|all", help="The model to judge against, or several with commas  [default: rbm_3x3]"
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of every random number.")
-@click.option("--epochs", default=None, type=int, help="Epochs of the study on digits  [default: 100]")
+@click.option("--kernel", type=click.Choice(KERNELS), help="The kernel that is claimed  [default: the case's own]")
 @click.option(
-    "--target", metavar="FILE.py:STEP", help="Check this step(states, seed) -> states instead of the package."
+    "--profile",
+    type=click.Choice(PROFILES),
+    default="ci",
+    show_default=True,
+    help="How small effects are seen: 2^13, 2^17, 2^20 or 2^24 transitions.",
 )
-@click.option("--case", "case_name", default="rbm_3x3", show_default=True, help="With --target: a case, or all.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@click.option(
+    "--seed", metavar="N", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of every random number."
+)
+@click.option("--test", "tests", metavar="ID", multiple=True, help="Only this test (a replay); may be repeated.")
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds a program may take for one answer  [default: 60]",
+)
+@click.option(
+    "--sampling",
+    type=click.Choice(["iid", "every_step", "thinned", "unknown"]),
+    help="How states were recorded  [default: what the file says, else iid]",
+)
+@click.option("--thin", metavar="T", type=click.IntRange(min=1), help="Steps between two recorded states.")
+@click.option(
+    "--effect",
+    metavar="D",
+    type=click.FloatRange(min=0, min_open=True),
+    help="The chi-square distance that a file must be able to show  [default: 0.2]",
+)
+@click.option(
+    "--epochs", metavar="N", type=click.IntRange(min=1), help="Of the package's own study on digits  [default: 100]"
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False),
+    help=f"Folder for report.html, report.json, report.xml  [default: {FOLDER}, unless single files are asked for]",
+)
+@click.option("--html", type=file_path, help="Write the HTML page here.")
+@click.option("--junit", type=file_path, help="Write JUnit XML here, for a CI server.")
+@click.option(
+    "--json",
+    "json_to",
+    is_flag=False,
+    flag_value="-",
+    metavar="[FILE]",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    help="Print JSON, or write it to FILE.",
+)
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def verify(
-    out: str,
+    target: str | None,
+    program: str | None,
+    samples: str | None,
+    case: str | None,
+    kernel: str | None,
     profile: str,
     seed: int,
+    tests: tuple[str, ...],
+    timeout: float | None,
+    sampling: str | None,
+    thin: int | None,
+    effect: float | None,
     epochs: int | None,
-    target: str | None,
-    case_name: str,
-    as_json: bool,
+    out: str | None,
+    html: str | None,
+    junit: str | None,
+    json_to: str | None,
     quiet: bool,
 ) -> int:
-    """Check the package against exact answers, and write a report to look at.
+    """Check the package against exact answers, or somebody's sampler against the oracle; write a report to look at.
 
-    Trains an RBM on the hand-written digits by the exact gradient, CD-1, CD-10 and PCD, and compares every formula,
-    log Z route, kernel and update of the package with the oracle on small models.  With --target, the judge is turned
-    on your own sampler.
+    By itself: trains an RBM on the hand-written digits by the exact gradient, CD-1, CD-10 and PCD, and compares every
+    formula, log Z route, kernel and update of the package with the oracle on small models.
 
-    Exit status: 0 everything holds, 1 something does not.
+    With --target, --program or --samples the judge is turned on your own sampler:
+
+    \b
+      ebm-ref verify --target examples/my_sampler.py:step --case rbm_3x3
+      ebm-ref verify --program './my_sampler --fast' --case all --html out.html
+      ebm-ref verify --samples draws.npz --case ising_5_chord --sampling iid
+
+    Exit status: 0 everything holds, 1 something does not, 2 wrong use, 3 too little data to tell.
     """
-    if target is not None:
-        return verify_target(target, case_name, profile, seed, Path(out), as_json, quiet)
-    return verify_package(Path(out), profile, seed, epochs, as_json, quiet)
+    subjects = {"--target": target, "--program": program, "--samples": samples}
+    options = {
+        "--case": (case, subjects),
+        "--kernel": (kernel, subjects),
+        "--test": (tests or None, ("--target", "--program")),
+        "--timeout": (timeout, ("--program",)),
+        "--sampling": (sampling, ("--samples",)),
+        "--thin": (thin, ("--samples",)),
+        "--effect": (effect, ("--samples",)),
+        "--epochs": (epochs, ()),
+    }
+    given = _the_one(subjects, options)
+    single = html or junit or (json_to and json_to != "-")
+    from ebm_ref.cli import targets
+
+    outputs = targets.Outputs(Path(out or FOLDER) if out or not single else None, html, junit, json_to)
+    if given is None:
+        return verify_package(Path(out or FOLDER), profile, seed, epochs, outputs, quiet)
+    if samples is not None:
+        recording = targets.Recording(samples, case, kernel, sampling, thin, effect or 0.2, seed)
+        return targets.verify_samples(recording, outputs, quiet)
+    subject = str(subjects[given])
+    chosen = targets.chosen_cases(case or "rbm_3x3", kernel)
+    request = targets.Request(subject, (given, subject), chosen, kernel, profile, seed, tests, quiet)
+    if program is not None:
+        return targets.verify_program(program, timeout or 60.0, request, outputs)
+    return targets.verify_target(subject, request, outputs)
 
 
-def verify_package(folder: Path, profile: str, seed: int, epochs: int | None, as_json: bool, quiet: bool) -> int:
+def _the_one(subjects: dict[str, str | None], options: dict[str, tuple]) -> str | None:
+    """Which of --target, --program, --samples was given; refuses two of them, and options that mean nothing here."""
+    given = [name for name, value in subjects.items() if value is not None]
+    if len(given) > 1:
+        raise click.UsageError(f"expected one of {', '.join(subjects)}, got {' and '.join(given)}")
+    for name, (value, owners) in options.items():
+        if value is not None and not (set(owners) & set(given) if owners else not given):
+            needs = f"it needs {' or '.join(owners)}" if owners else "it belongs to the package's own study"
+            raise click.UsageError(f"{name}: {needs}")
+    return given[0] if given else None
+
+
+def verify_package(folder: Path, profile: str, seed: int, epochs: int | None, outputs: Outputs, quiet: bool) -> int:
     """The main job."""
     from ebm_ref.cli.report import write_report
     from ebm_ref.cli.self_check import self_checks
@@ -73,57 +181,11 @@ def verify_package(folder: Path, profile: str, seed: int, epochs: int | None, as
             seconds.append(time.perf_counter() - start)
             bar(1)
     page = write_report(folder, study, reports, seconds, profile, seed)
-    return _conclude(reports, page, time.perf_counter() - began, as_json)
-
-
-def verify_target(
-    target: str, case_name: str, profile: str, seed: int, folder: Path, as_json: bool, quiet: bool
-) -> int:
-    """Somebody's step on one case or on all of them."""
-    from ebm_ref import oracle
-    from ebm_ref.oracle.rendering import report_html, report_junit
-
-    step = load_target(target)
-    names = oracle.cases.NAMES if case_name == "all" else (case_name,)
-    reports, began = [], time.perf_counter()
-    with track(len(names), "checking", enabled=not quiet) as bar:
-        for name in names:
-            reports.append(oracle.check_kernel(step, oracle.cases.named(name), profile=profile, seed=seed))
-            bar(1)
-    if not as_json:
-        for report in reports:
-            click.echo(str(report))
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.html").write_text(report_html(reports), encoding="utf-8")
-    (folder / "report.xml").write_text(report_junit(reports), encoding="utf-8")
-    (folder / "report.json").write_text(json.dumps([json.loads(r.to_json()) for r in reports], indent=1))
-    return _conclude(reports, folder / "report.html", time.perf_counter() - began, as_json)
-
-
-def load_target(target: str) -> Any:
-    """The callable that ``file.py:name`` names; the file's folder is importable while it is read."""
-    import importlib.util
-
-    file, _, name = target.rpartition(":")
-    path = Path(file)
-    if not name or path.suffix != ".py":
-        raise click.UsageError(f"--target: expected FILE.py:NAME, for example my_sampler.py:step, got {target}")
-    if not path.exists():
-        raise click.UsageError(f"--target: there is no file {path}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent.resolve()))
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise click.UsageError(f"--target: {path} could not be imported: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.pop(0)
-    if not callable(getattr(module, name, None)):
-        raise click.UsageError(f"--target: {path} has no function named {name}")
-    return getattr(module, name)
+    for kind, path in outputs.paths().items():
+        own = folder / {"html": "report.html", "junit": "report.xml", "json": "report.json"}[kind]
+        if path != own:
+            shutil.copyfile(own, path)
+    return _conclude(reports, page, time.perf_counter() - began, outputs.as_json)
 
 
 def _conclude(reports: list, page: Path, seconds: float, as_json: bool) -> int:
