@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import product
 from multiprocessing import get_context
 
+import laws
 import mpmath
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_fifty_digits(n_visible, n_hidden, weight, bias):
             got = er.exact.log_partition(model, method=method)
         except DomainError:
             assert method == "product"
-            assert np.max(np.abs(model.a) + np.abs(model.W).sum(axis=1)) > 300  # refused only when it may overflow
+            assert laws.may_refuse_the_product_form(model)
             continue
         assert abs(got - exact) <= 1e-12 * abs(exact), method
 
@@ -102,7 +103,7 @@ def test_a_small_log_z_keeps_its_digits():
 
 def test_product_form_is_refused_where_it_may_overflow_and_auto_falls_back():
     strong = er.RBM([[400.0, -300.0], [1.0, 2.0]], [0.0, 3.0], [1.0, 2.0])
-    with pytest.raises(DomainError, match=re.escape("method='product': expected every |bias| + sum |weights| < 690")):
+    with pytest.raises(DomainError, match=r"^method='product': expected .*; use method='auto'"):
         er.exact.log_partition(strong, method="product")
     assert er.exact.log_partition(strong) == er.exact.log_partition(strong, method="gray")
 
@@ -151,7 +152,7 @@ def test_a_model_that_is_too_large_is_refused_at_once(method, n):
 
 def test_the_estimate_of_the_time_is_in_the_message():
     with pytest.raises(ModelTooLargeError, match=r"2\*\*40 states, about [0-9.e+]+ h"):
-        er.exact.log_partition(er.RBM.random(40, 40, 0.1))
+        er.exact.log_partition(er.RBM.random(40, 40, 0.1), max_seconds=60)
     with pytest.raises(ModelTooLargeError, match=r"2\*\*12 states"):
         er.exact.log_partition(er.RBM.random(12, 12), max_seconds=1e-9)
     with pytest.raises(ModelTooLargeError, match=r"^log_partition: 2\*\*64 states"):
