@@ -20,6 +20,7 @@ import numpy as np
 from ebm_ref.oracle.results import Report, Result, number
 
 WIDTH, HEIGHT, MARGIN = 420, 190, 34
+FEWEST_DOTS = 2  # a picture of one cell shows nothing
 
 
 def write_text(path: str | Path | None, text: str) -> str:
@@ -156,7 +157,7 @@ def frame(title: str, x_label: str, body: str, y_ticks: Sequence[tuple[float, st
 def ratio_plot(data: dict[str, Any]) -> str:
     """Observed / expected of every cell with enough counts, against expected counts; the band is +-4 sd."""
     x, y, sd = (np.asarray(data[k], dtype=float) for k in ("x", "y", "sd"))
-    if not len(x):
+    if len(x) < FEWEST_DOTS:
         return ""
     order = np.argsort(x)
     x, y, sd = np.log10(x[order]), y[order], 4.0 * sd[order]
@@ -173,8 +174,20 @@ def ratio_plot(data: dict[str, Any]) -> str:
         for a, b, out in zip(px, py(y), np.abs(y - 1) > sd, strict=True)
     )
     ticks = [(float(py(np.array(v))), f"{v:.3g}") for v in (1 - top / 2, 1.0, 1 + top / 2)]
-    body = f'<polygon points="{upper} {lower}" class="band"/>{dots}'
-    return frame("observed / expected, band 4 sd", "log10 expected count", body, ticks)
+    body = f'<polygon points="{upper} {lower}" class="band"/>{dots}{count_labels(x, px)}'
+    return frame("observed / expected, band 4 sd", "expected count (log scale)", body, ticks)
+
+
+def count_labels(log_counts: np.ndarray, positions: np.ndarray) -> str:
+    """1, 2 and 5 times powers of ten below the axis, where there is room."""
+    values = [m * 10.0**e for e in range(0, 10) for m in (1, 2, 5)]
+    drawn, last = [], -np.inf
+    for value in values:
+        at = float(np.interp(math.log10(value), log_counts, positions, left=-1, right=-1))
+        if at >= max(last + 30, 0) and at < WIDTH - 150:
+            drawn.append(f'<text x="{at:.1f}" y="{HEIGHT - 4}" text-anchor="middle">{value:,.0f}</text>')
+            last = at
+    return "".join(drawn)
 
 
 def ecdf_plot(data: dict[str, Any]) -> str:
