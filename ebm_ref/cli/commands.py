@@ -184,9 +184,11 @@ def image_shape(shape: str | None, n_pixels: int) -> tuple[int, int]:
 
 
 def _register() -> None:
+    from ebm_ref.cli.oracle_commands import vectors, zoo
     from ebm_ref.cli.verify import verify
 
-    cli.add_command(verify)
+    for command in (verify, vectors, zoo):
+        cli.add_command(command)
 
 
 _register()

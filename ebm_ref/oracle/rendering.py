@@ -162,10 +162,11 @@ def ratio_plot(data: dict[str, Any]) -> str:
     order = np.argsort(x)
     x, y, sd = np.log10(x[order]), y[order], 4.0 * sd[order]
     top = float(np.clip(np.max(np.abs(y - 1.0)) * 1.1, 0.02, 2.0))
+    low = max(1.0 - top, 0.0)
     px = scale(x, x.min(), x.max() + 1e-9, MARGIN + 6, WIDTH - 14)
 
     def py(values: np.ndarray) -> np.ndarray:
-        return scale(np.clip(values, 1 - top, 1 + top), 1 - top, 1 + top, HEIGHT - 22, 20)
+        return scale(np.clip(values, low, 1 + top), low, 1 + top, HEIGHT - 22, 20)
 
     upper = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(px, py(1 + sd), strict=True))
     lower = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(px[::-1], py(1 - sd)[::-1], strict=True))
@@ -173,7 +174,7 @@ def ratio_plot(data: dict[str, Any]) -> str:
         f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.2" class="{"bad" if out else "dot"}"/>'
         for a, b, out in zip(px, py(y), np.abs(y - 1) > sd, strict=True)
     )
-    ticks = [(float(py(np.array(v))), f"{v:.3g}") for v in (1 - top / 2, 1.0, 1 + top / 2)]
+    ticks = [(float(py(np.array(v))), f"{v:.3g}") for v in ((1 + low) / 2, 1.0, 1 + top / 2)]
     body = f'<polygon points="{upper} {lower}" class="band"/>{dots}{count_labels(x, px)}'
     return frame("observed / expected, band 4 sd", "expected count (log scale)", body, ticks)
 

@@ -64,6 +64,7 @@ def check_kernel(
     found = session.plain_faults()
     if session.failed and not found:
         session.gather()
+        session.redraw()
         found = diagnose(session.counts, case.P, zoo.alternatives(case), session.seeds.rng("diagnosis", 0, NULL))
     return session.report(subject_name(step), found)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -128,6 +128,14 @@ class Session:
             return
         S = len(self.case.pi)
         self.counts += np.bincount(starts * S + ends, minlength=S * S).reshape(S, S)
+
+    def redraw(self) -> None:
+        """The pictures of failed e-processes from all transitions seen: theirs may be a few hundred."""
+        cells = self.cells(self.counts)
+        self.results = [
+            replace(r, details=r.details | cells) if r.verdict == "fail" and r.log_e is not None else r
+            for r in self.results
+        ]
 
     def label(self, i: int, j: int) -> str:
         """A transition in words: units of the start, an arrow, units of the end."""

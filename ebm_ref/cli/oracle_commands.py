@@ -1,0 +1,287 @@
+"""``ebm-ref vectors write | verify`` and ``ebm-ref zoo``: golden vectors, and the audit of the tests themselves."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ebm_ref.cli.inputs import emit
+from ebm_ref.cli.verify import PROFILES, file_path
+from ebm_ref.progress import track
+
+Row = dict[str, Any]
+KERNEL_TESTS = ("contract", "D8", "D9", "S7", "S8", "S1", "S1 single", "S2", "S6", "S4", "S3", "S12", "S13")
+UPDATE_TESTS = ("contract", "D9", "L5", "L2", "L3", "L1")
+UPDATE_ROWS = (5, 6, 5, 3)  # visible states by number: the batch on which wrong updates are audited
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+quiet_option = click.option("--quiet", is_flag=True, help="No progress bar.")
+
+# golden vectors ------------------------------------------------------------------------------------------------------
+
+
+@click.group()
+def vectors() -> None:
+    """Golden vectors: exact inputs and 30-digit answers in JSON, for implementations in any language."""
+
+
+@vectors.command("write")
+@click.argument("folder", type=click.Path(file_okay=False))
+@json_option
+@quiet_option
+def write_vectors(folder: str, as_json: bool, quiet: bool) -> int:
+    """Compute all golden vectors at 60 digits, by two routes, and write them with their schemas into FOLDER."""
+    from ebm_ref.oracle import vectors as golden
+
+    began = time.perf_counter()
+    with track(1, "computing at 60 digits", enabled=not quiet):
+        paths = golden.write(folder)
+    counts = {path.name: json.loads(path.read_text(encoding="utf-8"))["numberOfTests"] for path in paths}
+    emit({"folder": folder, **counts, "seconds": round(time.perf_counter() - began, 1)}, as_json)
+    return 0
+
+
+@vectors.command("verify")
+@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False))
+@click.option("--adapter", required=True, metavar="FILE.py:FUNCTION", help="adapter(quantity, model, input) -> answer,"
+              " NotImplemented for a quantity that it does not have.")  # fmt: skip
+@click.option("--html", type=file_path, help="Write the HTML page here.")
+@click.option("--junit", type=file_path, help="Write JUnit XML here.")
+@json_option
+def verify_vectors(folder: str | None, adapter: str, html: str | None, junit: str | None, as_json: bool) -> int:
+    """Run an implementation over the golden vectors in FOLDER, by default those that come with the package.
+
+    Exit status: 0 all are right, 1 some are wrong, 2 wrong use, 3 the adapter implements none of the quantities.
+    """
+    from ebm_ref.errors import DomainError, InsufficientDataError
+    from ebm_ref.oracle import vectors as golden
+    from ebm_ref.oracle.adapters import load_callable
+
+    try:
+        candidate = load_callable(adapter)
+    except DomainError as error:
+        raise click.UsageError(f"--adapter: {str(error).removeprefix('target: ')}") from None
+    report = replace(golden.verify(folder or golden.SHIPPED, candidate), subject=adapter)
+    if not any(result.verdict != "skip" for result in report.results):
+        raise InsufficientDataError(f"--adapter: {adapter} returned NotImplemented for every quantity; implement one")
+    if html:
+        report.to_html(html)
+    if junit:
+        report.to_junit(junit)
+    click.echo(report.to_json() if as_json else str(report))
+    return 0 if report.passed else 1
+
+
+# the zoo -------------------------------------------------------------------------------------------------------------
+
+
+def kernel_row(id: str, profile: str, seed: int, every_test: bool) -> Row:
+    """One wrong kernel."""
+    from ebm_ref.oracle import zoo
+
+    bug = zoo.bug(id)
+    found = zoo.audit_bug(bug, profile, seed, matrix=every_test)
+    return row_of("kernel", bug, found.killed_by, found.survived, found.named, found.report)
+
+
+def update_row(id: str, profile: str, seed: int, every_test: bool) -> Row:
+    """One wrong learning update."""
+    from ebm_ref.oracle import check_update, zoo_learning
+
+    bug = zoo_learning.learning_bug(id)
+    case = bug.fixture()
+    report = check_update(bug.update(), case, case.states[list(UPDATE_ROWS), : case.n_visible], bug.k,
+                          profile=profile, seed=seed, thorough=every_test)  # fmt: skip
+    killed = tuple(dict.fromkeys(r.test for r in report.failures))
+    survived = tuple(r.test for r in report.results if r.verdict == "pass")
+    best = report.diagnosis[0] if report.diagnosis else None
+    named = best is not None and best.explained and id in best.mistake.split(", ")
+    return row_of("update", bug, killed, survived, named, report)
+
+
+def row_of(kind: str, bug: Any, killed: Sequence[str], survived: Sequence[str], named: bool, report: Any) -> Row:
+    """What became of one bug, in plain words and lists that travel between processes."""
+    said = report.diagnosis[0].description if report.diagnosis else ""
+    return {
+        "kind": kind, "id": bug.id, "number": bug.number, "description": bug.description, "case": bug.case,
+        "killed_by": list(killed), "passed": list(survived), "named": bool(named), "diagnosis": said,
+        "expected": list(bug.killed_by), "report": str(report),
+    }  # fmt: skip
+
+
+def correct_row(name: str, kernel: str, profile: str, seed: int) -> Row:
+    """The right kernel of a fixture: it must live."""
+    from ebm_ref.oracle import cases, check_kernel, zoo
+
+    case = cases.named(name, kernel)
+    report = check_kernel(zoo.reference_step(case), case, profile=profile, seed=seed)
+    return {
+        "kind": "correct", "id": f"{kernel} on {name}", "number": 0, "description": "correct", "case": name,
+        "killed_by": [r.test for r in report.failures], "passed": [r.test for r in report.results], "named": False,
+        "diagnosis": "", "expected": [], "report": str(report),
+    }  # fmt: skip
+
+
+def planned_work(profile: str, seed: int, ids: Sequence[str], every_test: bool) -> tuple[list[tuple], list[str]]:
+    """(function, arguments) of each audit, and the ids that need a larger profile."""
+    from ebm_ref.oracle import zoo, zoo_learning
+
+    zoos: tuple[tuple[Any, Sequence[Any]], ...] = (
+        (kernel_row, zoo.BUGS),
+        (update_row, zoo_learning.LEARNING_BUGS),
+    )
+    known = {bug.id for _, bugs in zoos for bug in bugs}
+    if unknown := [id for id in ids if id not in known]:
+        raise click.UsageError(f"--bug: there is no bug {unknown[0]}; ebm-ref zoo --list shows all")
+    work: list[tuple] = []
+    later = []
+    if not ids:
+        fixtures = dict.fromkeys((bug.case, bug.kernel) for bug in zoo.BUGS)
+        work += [(correct_row, (*fixture, profile, seed)) for fixture in fixtures]
+    for function, bugs in zoos:
+        for bug in bugs:
+            due = PROFILES.index(bug.profile) <= PROFILES.index(profile)
+            if bug.id in ids or (due and not ids):
+                work.append((function, (bug.id, profile, seed, every_test)))
+            elif not ids:
+                later.append(f"{bug.id} ({bug.profile})")
+    return work, later
+
+
+@click.command()
+@click.option("--profile", type=click.Choice(PROFILES), default="ci", show_default=True)
+@click.option("--seed", metavar="N", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--bug", "ids", multiple=True, metavar="ID", help="Only this one; may be repeated.")
+@click.option("--every-test", is_flag=True, help="Fill the whole matrix instead of stopping at the first failure:"
+              " about 10 s a bug at smoke, over a minute at ci.")  # fmt: skip
+@click.option("--list", "only_list", is_flag=True, help="List the bugs and stop.")
+@click.option("--jobs", metavar="N", default=1, show_default=True, type=click.IntRange(min=1), help="Processes.")
+@click.option("--out", type=click.Path(file_okay=False), help="Folder for kill_matrix.png, kill_matrix.svg, zoo.json.")
+@json_option
+@quiet_option
+def zoo(
+    profile: str, seed: int, ids: tuple[str, ...], every_test: bool, only_list: bool, jobs: int, out: str | None,
+    as_json: bool, quiet: bool,
+) -> int:  # fmt: skip
+    """Audit the tests: every known wrong implementation must be killed, every correct kernel must pass.
+
+    Prints the kill matrix, bug x test: x killed, . passed, blank not run.
+
+    Exit status: 0 every bug that is due in this profile is killed and correct kernels pass, 1 not so.
+    """
+    if only_list:
+        return list_bugs(as_json)
+    began = time.perf_counter()
+    work, later = planned_work(profile, seed, ids, every_test)
+    rows: list[Row | None] = [None] * len(work)
+    with track(len(work), "auditing", enabled=not quiet) as bar, finished(work, jobs) as results:
+        for place, row in results:
+            rows[place] = row
+            bar(1)
+    done = [row for row in rows if row is not None]
+    if out:
+        write_matrix(Path(out), done, profile, seed)
+    return conclude_zoo(done, later, time.perf_counter() - began, as_json)
+
+
+@contextmanager
+def finished(work: Sequence[tuple], jobs: int) -> Iterator[Iterator[tuple[int, Row]]]:
+    """(place, row) of each piece of work as it is done."""
+    if jobs == 1:
+        yield ((place, function(*arguments)) for place, (function, arguments) in enumerate(work))
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        try:
+            places = {pool.submit(function, *arguments): place for place, (function, arguments) in enumerate(work)}
+            yield ((places[future], future.result()) for future in as_completed(places))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def list_bugs(as_json: bool) -> int:
+    """Every bug with its words."""
+    from ebm_ref.oracle import zoo, zoo_learning
+
+    zoos: dict[str, Sequence[Any]] = {"kernels": zoo.BUGS, "learning updates": zoo_learning.LEARNING_BUGS}
+    fields = ("id", "number", "description", "case", "profile", "killed_by")
+    if as_json:
+        every = [{name: getattr(bug, name) for name in fields} for bugs in zoos.values() for bug in bugs]
+        click.echo(json.dumps(every))
+        return 0
+    for title, bugs in zoos.items():
+        click.echo(f"{title}: {len(bugs)}")
+        for bug in bugs:
+            click.echo(f"  {bug.id:<26} {bug.profile:<8} {', '.join(bug.killed_by):<14} {bug.description}")
+    return 0
+
+
+def tests_of(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The columns of a matrix."""
+    return UPDATE_TESTS if rows[0]["kind"] == "update" else KERNEL_TESTS
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The kill matrix of one zoo as text."""
+    tests, width = tests_of(rows), max(len(row["id"]) for row in rows)
+    lines = [" " * width + "  " + " ".join(tests) + "  named"]
+    for row in rows:
+        marks = ["x" if t in row["killed_by"] else "." if t in row["passed"] else " " for t in tests]
+        cells = " ".join(mark.center(len(test)) for mark, test in zip(marks, tests, strict=True))
+        lines.append(f"{row['id']:<{width}}  {cells}  {'yes' if row['named'] else ''}".rstrip())
+    return "\n".join(lines)
+
+
+def write_matrix(folder: Path, rows: Sequence[Row], profile: str, seed: int) -> None:
+    """zoo.json, and the matrix of each zoo as a picture."""
+    from ebm_ref import files, plots
+
+    folder.mkdir(parents=True, exist_ok=True)
+    document = {"format": "ebm-ref-zoo/1", "profile": profile, "seed": seed, "rows": list(rows)}
+    files.write_bytes(folder / "zoo.json", json.dumps(document, indent=1).encode())
+    for kind, name in (("kernel", "kill_matrix"), ("update", "kill_matrix_updates")):
+        of_kind = [row for row in rows if row["kind"] == kind]
+        if not of_kind:
+            continue
+        tests = tests_of(of_kind)
+        values = [
+            [1.0 if t in row["killed_by"] else 0.0 if t in row["passed"] else math.nan for t in tests]
+            for row in of_kind
+        ]
+        title = f"Wrong {kind}s against tests, profile {profile}, seed {seed}"
+        figure = plots.kill_matrix([row["id"] for row in of_kind], tests, values, title=title)
+        files.write_bytes(folder / f"{name}.png", plots.to_png_bytes(figure))
+        files.write_bytes(folder / f"{name}.svg", plots.to_svg(figure).encode())
+
+
+def conclude_zoo(rows: Sequence[Row], later: Sequence[str], seconds: float, as_json: bool) -> int:
+    """Print; the exit status."""
+    wrong = [row for row in rows if row["kind"] != "correct"]
+    right = [row for row in rows if row["kind"] == "correct"]
+    alive = [row["id"] for row in wrong if not row["killed_by"]]
+    rejected = [row["id"] for row in right if row["killed_by"]]
+    if as_json:
+        emit({"passed": not alive and not rejected, "alive": alive, "rejected": rejected, "not_due": list(later),
+              "seconds": round(seconds, 1), "rows": list(rows)}, True)  # fmt: skip
+        return 1 if alive or rejected else 0
+    for kind, title in (("kernel", "wrong kernels"), ("update", "wrong learning updates")):
+        if of_kind := [row for row in wrong if row["kind"] == kind]:
+            click.echo(f"{title}\n{table(of_kind)}\n")
+    for row in rows:
+        if (row["kind"] == "correct") == bool(row["killed_by"]):
+            what = "a correct kernel was rejected" if row["kind"] == "correct" else "a bug survived"
+            click.echo(f"{what}: {row['id']} ({row['description']})\n{row['report']}\n")
+    summary = {"killed": f"{len(wrong) - len(alive)} of {len(wrong)}",
+               "named by the diagnosis": f"{sum(row['named'] for row in wrong)} of {len(wrong)}"}  # fmt: skip
+    summary |= {"correct kernels passed": f"{len(right) - len(rejected)} of {len(right)}"} if right else {}
+    summary |= {"need a larger profile": ", ".join(later)} if later else {}
+    emit({**summary, "seconds": round(seconds, 1)}, False)
+    return 1 if alive or rejected else 0
