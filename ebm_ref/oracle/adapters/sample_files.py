@@ -101,7 +101,7 @@ def _meta(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
 
 def _csv(path: Path) -> tuple[list[str] | None, np.ndarray]:
     with open(path, encoding="utf-8-sig") as stream:
-        lines = [line for line in (raw.strip() for raw in stream) if line and not line.startswith("#")]
+        lines = [line for line in (raw.strip("\r\n ") for raw in stream) if line.strip() and line[0] != "#"]
     if not lines:
         raise ShapeError(f"{path}: expected one draw a line, got an empty file")
     delimiter = next((d for d in ",;\t" if d in lines[0]), None)
