@@ -19,6 +19,7 @@ from ebm_ref import files, oracle
 from ebm_ref.cli.inputs import emit
 from ebm_ref.errors import DomainError, EbmError
 from ebm_ref.oracle import Report, adapters
+from ebm_ref.oracle.adapters.callables import makes_steps
 from ebm_ref.oracle.cases import NAMES, Case, named
 from ebm_ref.oracle.rendering import report_html, report_json, report_junit
 from ebm_ref.progress import track
@@ -87,12 +88,14 @@ def chosen_cases(name: str, kernel: str | None) -> tuple[Case, ...]:
 
 
 def _case(name: str, kernel: str | None) -> Case:
+    if name == "all":
+        raise click.UsageError("--case: a file of samples has one case, got all")
     if name not in NAMES:
         raise click.UsageError(f"--case: there is no case {name}; expected all, or one of {', '.join(NAMES)}")
     try:
         return named(name, kernel)
     except EbmError as error:
-        raise click.UsageError(f"--kernel: {error}") from None
+        raise click.UsageError(f"--kernel: {str(error).removeprefix('kernel: ')}") from None
 
 
 # a step, a program ---------------------------------------------------------------------------------------------------
@@ -109,7 +112,11 @@ def verify_target(target: str, request: Request, outputs: Outputs) -> int:
     def opened(case: Case) -> Iterator[tuple[Callable | None, str]]:
         yield adapters.step_for(candidate, case), "the target returned NotImplemented"
 
-    return verify_steps(opened, request, outputs)
+    status = verify_steps(opened, request, outputs)
+    if status and len(request.cases) > 1 and not makes_steps(candidate):
+        click.echo(f"{target} was the same step for all models; a function of one argument, the case, may return one"
+                   " for each, or NotImplemented", err=True)  # fmt: skip
+    return status
 
 
 def verify_program(command: str, timeout: float, request: Request, outputs: Outputs) -> int:
@@ -202,7 +209,7 @@ def verify_samples(said: Recording, outputs: Outputs, quiet: bool) -> int:
         except DomainError as error:
             raise click.UsageError(str(error)) from None
     chains, draws, _ = found.states.shape
-    how = f"thinned by {thin}" if sampling == "thinned" else sampling
+    how = f"thinned by {thin}" if sampling == "thinned" else sampling.replace("_", " ")
     subject = f"{said.path} ({chains} chain{'s' if chains > 1 else ''} of {draws} draws, {how})"
     line = ["ebm-ref", "verify", "--samples", said.path, "--case", case.name, "--sampling", sampling]
     line += ["--kernel", case.kernel] if case.kernel != named(case.name).kernel else []

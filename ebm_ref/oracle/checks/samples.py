@@ -61,7 +61,7 @@ def check_samples(
     run = FileCheck(case, sampling, thin, seed, require_positive("effect", effect), index.size)
     if (index < 0).any():
         chain, draw = np.argwhere(index < 0)[0]
-        run.add("D9", f"draw [{chain}, {draw}] lies outside the support ({int((index < 0).sum())} such)", True)
+        run.add("D9", off_support(samples, case, chain, draw, int((index < 0).sum())), True)
         return run.report(())
     if sampling in ("every_step", "thinned"):
         return run.judge_chains(index)
@@ -80,6 +80,18 @@ def indices(samples: Any, case: Case) -> np.ndarray:
     if rows.dtype.kind not in "biuf":
         raise DomainError(f"samples: expected numbers, got dtype {rows.dtype}")
     return case.index(rows.reshape(-1, case.n_units)).reshape(rows.shape[:2])
+
+
+def off_support(samples: Any, case: Case, chain: int, draw: int, n: int) -> str:
+    """What is wrong with the first draw that no state of the case is, in words."""
+    row = as_numpy(samples).reshape(-1, case.n_units)[chain * (np.shape(samples)[-2]) + draw]
+    down, up = case.values
+    why = f"units are {down} or {up}"
+    if np.isin(row, (-1, 0, 1)).all():
+        why += "; map x = (s + 1) / 2" if case.units == "01" else "; map s = 2 x - 1"
+    if np.isin(row, (down, up)).all():
+        why = f"clamped units must keep {dict(case.clamp)}"
+    return f"draw [{chain}, {draw}] lies outside the support ({n} such): {row.tolist()}; {why}"
 
 
 class FileCheck:
