@@ -108,7 +108,7 @@ class Peer:
         finding, log_e = (
             (report_finding(outcome), deciding(outcome).log_e) if isinstance(outcome, Report) else (outcome, None)
         )
-        words = [remark] if finding.passed else [how or finding.message, remark]
+        words = [remark] if finding.passed else [how, finding.message, remark]
         return Row(
             self.name,
             version_of(self.package),
@@ -158,8 +158,9 @@ INTRODUCTION = """# Conformance of peers
 Written by `python -m validation.peers` (seed {seed}, {seconds:.0f} s); the same numbers are in `results.json`.
 Each row holds one property of one installed package against exact answers of tiny models. *effect* is the measured
 distance from the claim, *would see* the smallest that the test finds with power .999. A statistical row raises a false
-alarm with probability at most 1e-6; rows marked *exact* compare numbers and have no false alarms (the effect is then a
-test ratio in units of roundoff, allowed 30). *seconds* is one run on two cores.
+alarm with probability at most 1e-6; rows marked *exact* compare numbers and have no false alarms (the effect is
+mostly a test ratio in units of roundoff, allowed 30). *seconds* is one run on two cores. p is that of the last stage; a
+test fails only if four independent stages of growing size all have p below alpha^(1/4).
 
 A deviation is a statement about one property on one version. Choices that a peer documents are not deviations; they
 stand under *remarks*.
@@ -197,7 +198,7 @@ def table(rows: list[Row]) -> str:
     for r in rows:
         verdict = f"**{r.verdict}**" if r.verdict == "deviates" else r.verdict
         cells = [r.peer, r.property, verdict, number(r.effect), number(r.detectable), r.evidence, r.n or "-", r.seconds]
-        lines.append("| " + " | ".join(str(c).replace("|", "given") for c in cells) + " |")
+        lines.append("| " + " | ".join(str(c).replace("|", "\\|") for c in cells) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -43,7 +43,7 @@ print((start == 5).all(dim=1).float().mean(), (start - 5).abs().max())   # half 
 NEW_SAMPLES_HOW = (
     "Documented as the fraction of new random samples in the chains; get_start_points instead adds noise of standard"
     " deviation 0.01 to that fraction of the buffer's states, so no chain is ever restarted. (get_negative_samples,"
-    " which the loss does not call, does draw new random states.) Either the code or the docstring may be what is meant."
+    " which the loss does not call, draws new random states.) Either the code or the docstring may be what is meant."
 )
 
 
@@ -170,7 +170,7 @@ def new_samples(seed: int) -> Finding:
     moved = np.abs(start - 5.0).max(axis=1)
     distance = float(moved.max())
     words = f"{int((moved > 0).sum())} of 1000 start points changed, by at most {distance:.3g}"
-    return Finding(distance > 1.0, distance, 1.0, "distance of a start point from its old chain", None, 1000, words)
+    return Finding(distance > 1.0, distance, None, "distance of a start point from its old chain", None, 1000, words)
 
 
 def rows(seed: int = 0) -> list[Row]:
