@@ -31,23 +31,23 @@ import numpy as np
 from sklearn.neural_network import BernoulliRBM
 
 rbm = BernoulliRBM(n_components=2, learning_rate=1.0, batch_size=10, random_state=0)
-rbm.components_ = np.zeros((2, 3))            # every unit is on with probability sigmoid(40) = 1,
+rbm.components_ = np.zeros((2, 3))  # every unit is on with probability sigmoid(40) = 1,
 rbm.intercept_hidden_ = np.zeros(2)
-rbm.intercept_visible_ = np.full(3, 40.0)     # so this model already fits data of ones
+rbm.intercept_visible_ = np.full(3, 40.0)  # so this model already fits data of ones
 rbm.partial_fit(np.ones((100, 3)))
-print(rbm.intercept_visible_ - 40)            # [0.9 0.9 0.9]; 0 with 10 rows, -1 with 5 rows
+print(rbm.intercept_visible_ - 40)  # [0.9 0.9 0.9]; 0 with 10 rows, -1 with 5 rows
 """
 
 FEW_ROWS = """
 import numpy as np
 from sklearn.neural_network import BernoulliRBM
 
-X = np.array([[1, 0], [1, 1], [1, 0], [0, 1], [1, 1]], dtype=float)   # 5 rows, means 0.8 and 0.6
-for batch_size in (5, 10):                                            # 10 is the default
+X = np.array([[1, 0], [1, 1], [1, 0], [0, 1], [1, 1]], dtype=float)  # 5 rows, means 0.8 and 0.6
+for batch_size in (5, 10):  # 10 is the default
     rbm = BernoulliRBM(n_components=1, learning_rate=0.02, batch_size=batch_size, n_iter=5000, random_state=0).fit(X)
     v = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], dtype=float)
     p = np.exp(v @ rbm.intercept_visible_) * (1 + np.exp(v @ rbm.components_.T + rbm.intercept_hidden_)).prod(axis=1)
-    print(batch_size, p @ v / p.sum())        # exact means of the model: 5 gives about .81 .58; 10 about .39 .30
+    print(batch_size, p @ v / p.sum())  # exact means of the model: 5 gives about .81 .58; 10 about .39 .30
 """
 
 

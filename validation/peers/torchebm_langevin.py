@@ -34,9 +34,9 @@ loss = PersistentContrastiveDivergence(
     model, LangevinDynamics(model, step_size=1e-3), buffer_size=1000, new_sample_ratio=0.5, init_steps=0
 )
 loss.initialize_buffer((2,))
-loss.replay_buffer.fill_(5.0)                     # all chains stand at 5
+loss.replay_buffer.fill_(5.0)  # all chains stand at 5
 start = loss.get_start_points(torch.zeros(1000, 2))
-print((start == 5).all(dim=1).float().mean(), (start - 5).abs().max())   # half moved, none further than about 0.04
+print((start == 5).all(dim=1).float().mean(), (start - 5).abs().max())  # half moved, none further than about 0.04
 """
 
 
