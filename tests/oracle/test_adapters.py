@@ -186,8 +186,8 @@ def test_npz_with_meta(tmp_path, draws):
 
 
 def test_files_of_chains(tmp_path):
-    model = er.RBM(TINY.W, TINY.a, TINY.b)
-    chain = er.sample(er.block_gibbs(model), [[0.0]] * 3, 50, seed=1)
+    states = TINY.states[TINY.draw(150, np.random.default_rng(1))].reshape(3, 50, 2)
+    chain = er.Chain(states, states[:, -1], 1, np.ones(3), 50, 0)
     chain.save(tmp_path / "chain.npz")
     found = adapters.read_samples(tmp_path / "chain.npz")
     np.testing.assert_array_equal(found.states, chain.states)

@@ -1,0 +1,337 @@
+"""``ebm-ref verify`` on other people's work, ``vectors`` and ``zoo``: verdicts, exit status, files, messages.
+
+Correct subjects fail with chance <= 1e-6; seeds are 0.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+import ebm_ref as er
+from ebm_ref.cli import main
+from ebm_ref.oracle import cases, zoo
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+RIGHT, WRONG = f"{EXAMPLES}/my_sampler.py:step", f"{EXAMPLES}/broken_sampler.py:step"
+MAKER = f"{EXAMPLES}/my_sampler.py:make_step"
+HOLDS, FAILS, WRONG_USE, TOO_LITTLE = 0, 1, 2, 3
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """run(*words) -> (exit status, stdout, stderr), in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def call(*words):
+        with pytest.raises(SystemExit) as leaving:
+            main([str(word) for word in words])
+        said = capsys.readouterr()
+        return leaving.value.code, said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def verify(run):
+    return lambda *words: run("verify", "--profile", "smoke", "--quiet", *words)
+
+
+# steps ---------------------------------------------------------------------------------------------------------------
+
+
+def test_as_the_readme_says(tmp_path):
+    code = "import sys; from ebm_ref.cli import main; main(sys.argv[1:])"
+    words = ["verify", "--target", RIGHT, "--case", "rbm_3x3"]
+    command = [sys.executable, "-W", "error", "-c", code, *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == HOLDS, done.stderr
+    assert "verdict      holds" in done.stdout
+    assert "A pass excludes, with power .999" in done.stdout
+    assert {p.name for p in (tmp_path / "ebm-ref-report").iterdir()} == {"report.html", "report.json", "report.xml"}
+
+
+def test_a_wrong_step_is_named_and_replayed(verify, tmp_path):
+    status, out, _ = verify("--target", WRONG, "--junit", "a/out.xml", "--html", "out.html", "--json", "out.json")
+    assert status == FAILS
+    assert "Looks like: hidden bias omitted" in out
+    replay = f"ebm-ref verify --target {WRONG} --case rbm_3x3 --profile smoke --seed 0 --test S7"
+    assert f"replay: {replay}" in out
+    assert not (tmp_path / "ebm-ref-report").exists()
+    suite = ElementTree.parse(tmp_path / "a" / "out.xml").getroot().find("testsuite")
+    assert suite.get("failures") == "1"
+    document = json.loads((tmp_path / "out.json").read_text())
+    assert document["passed"] is False
+    assert document["reports"][0]["diagnosis"][0]["mistake"] == "hidden_bias_omitted"
+    assert "Looks like:" in (tmp_path / "out.html").read_text()
+    status, out, _ = verify(*replay.split()[2:])
+    assert status == FAILS
+    assert "fail S7" in out
+
+
+def test_json_for_machines(verify):
+    status, out, _ = verify("--target", MAKER, "--case", "rbm_1x1,boltzmann_4", "--json")
+    found = json.loads(out)
+    assert (status, found["passed"], list(found["skipped"])) == (HOLDS, True, ["boltzmann_4"])
+    assert found["reports"][0]["results"][0]["replay"].startswith("ebm-ref verify --target ")
+
+
+def test_several_cases(verify, tmp_path):
+    (tmp_path / "s.py").write_text(
+        "from ebm_ref.oracle import zoo\n"
+        "def make(case):\n    if case.clamp: raise ValueError('no clamps here')\n"
+        "    return zoo.reference_step(case) if case.n_units == 2 else zoo.bug('nan').step(case)\n"
+    )
+    status, out, err = verify("--target", "s.py:make", "--case", "rbm_1x1,boltzmann_4,rbm_3x3_clamped")
+    assert status == FAILS
+    assert "PASS  s.py:make on rbm_1x1" in out
+    assert "Looks like: step returns numbers that are not finite" in out
+    assert "no clamps here" in out
+    assert "1 of 3 passed" in out
+    assert err == ""
+    status, _, err = verify("--target", RIGHT, "--case", "rbm_1x1,rbm_w0")
+    assert status == FAILS
+    assert "a function of one argument, the case, may return one for each" in err
+
+
+def test_all_cases_are_chosen():
+    from ebm_ref.cli.targets import chosen_cases
+
+    assert [case.name for case in chosen_cases("all", None)] == list(cases.NAMES)
+    assert {case.n_hidden > 0 for case in chosen_cases("all", "block_gibbs")} == {True}
+    assert {case.kernel for case in chosen_cases("all", "gibbs_random")} == {"gibbs_random"}
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ("raise RuntimeError('boom')", "step raises"),
+        ("return states[:-1]", "step returns the wrong shape"),
+        ("states[:] = 0; return states", "step modifies its input"),
+        ("return states", "step returns its input"),
+        ("return states + 0.5", "step leaves the support"),
+        ("import sys; sys.exit(3)", "step raises"),
+    ],
+)
+def test_what_a_step_does_wrong_is_a_verdict(verify, tmp_path, body, name):
+    (tmp_path / "s.py").write_text(f"def step(states, seed):\n    {body}\n")
+    status, out, _ = verify("--target", "s.py:step")
+    assert status == FAILS
+    assert f"Looks like: {name}" in out
+
+
+# programs ------------------------------------------------------------------------------------------------------------
+
+
+def test_programs(verify):
+    program = f"{sys.executable} {EXAMPLES / 'sampler_program.py'}"
+    status, out, _ = verify("--program", program, "--case", "rbm_1x1,ising_5_chord", "--out", "here")
+    assert status == HOLDS
+    assert "skip  ising_5_chord: the program declined: only block Gibbs" in out
+    assert Path("here/report.html").exists()
+    status, out, _ = verify("--program", f"{sys.executable} -c 'print(1)'")
+    assert status == FAILS
+    assert "Looks like: step answers with garbage" in out
+    status, out, _ = verify("--program", f"{sys.executable} -c 'import time; time.sleep(60)'", "--timeout", "0.3")
+    assert status == FAILS
+    assert "no answer to request 1 (hello) within 0.3 s" in out
+    status, _, err = verify("--program", program, "--case", "boltzmann_4")
+    assert status == WRONG_USE
+    assert "nothing to judge; boltzmann_4: the program declined" in err
+
+
+# samples -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def draws():
+    case = cases.named("ising_5_chord")
+    return case.states[case.draw(12_000, np.random.default_rng(1))]
+
+
+def test_samples(verify, draws):
+    np.savez("a.npz", states=draws)
+    np.savetxt("b.csv", -draws, fmt="%d", delimiter=",")
+    np.savez("few.npz", states=draws[:100])
+    assert verify("--samples", "a.npz", "--case", "ising_5_chord")[0] == HOLDS
+    status, out, _ = verify("--samples", "b.csv", "--case", "ising_5_chord", "--sampling", "iid")
+    assert status == FAILS
+    assert "replay: ebm-ref verify --samples b.csv --case ising_5_chord --sampling iid --effect 0.2 --seed 0" in out
+    status, _, err = verify("--samples", "few.npz", "--case", "ising_5_chord")
+    assert status == TOO_LITTLE
+    assert "record at least" in err
+    status, out, _ = verify("--samples", "a.npz", "--case", "rbm_4x2")
+    assert status == WRONG_USE
+    np.savez("zero.npz", states=(draws + 1) / 2)
+    status, out, _ = verify("--samples", "zero.npz", "--case", "ising_5_chord")
+    assert status == FAILS
+    assert "units are -1 or 1; map s = 2 x - 1" in out
+
+
+def test_what_the_file_says(verify):
+    case = cases.named("rbm_3x2_hot")
+    step, states = zoo.reference_step(case), case.states[case.draw(10, np.random.default_rng(1))]
+    kept = []
+    for t in range(4500):
+        states = step(states, t)
+        if t % 3 == 2:
+            kept.append(states)
+    chain = er.Chain(np.stack(kept, axis=1), states, 3, np.ones(10), 4500, 0)
+    chain.save("chain.npz")
+    np.savez(
+        "meta.npz", states=chain.states, meta=json.dumps({"case": "rbm_3x2_hot", "sampling": "thinned", "thin": 3})
+    )
+    status, _, err = verify("--samples", "chain.npz")
+    assert status == WRONG_USE
+    assert "say --sampling every_step if each step was kept" in err
+    status, out, _ = verify("--samples", "meta.npz")
+    assert status == HOLDS
+    assert "(10 chains of 1500 draws, thinned by 3)" in out
+    assert verify("--samples", "meta.npz", "--thin", "1", "--sampling", "every_step")[0] == FAILS
+    for meta, words in (({"sampling": "daily"}, "meta sampling"), ({"thin": "x"}, "meta thin")):
+        np.savez("bad.npz", states=chain.states, meta=json.dumps(meta))
+        status, _, err = verify("--samples", "bad.npz")
+        assert status == WRONG_USE
+        assert words in err
+
+
+# wrong use -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--target nope.py:step", "--target: there is no file nope.py"),
+        (f"--target {EXAMPLES}/my_sampler.py", "expected FILE.py:NAME"),
+        (f"--target {EXAMPLES}/my_sampler.py:stop", "has no function named stop; it has"),
+        (f"--target {RIGHT} --case rbm_9", "there is no case rbm_9"),
+        (f"--target {RIGHT} --case boltzmann_4 --kernel block_gibbs", "--kernel: block_gibbs needs two layers"),
+        (f"--target {RIGHT} --test S99", "tests: expected one of"),
+        (f"--target {RIGHT} --program x", "expected one of --target, --program, --samples, got"),
+        (f"--target {RIGHT} --thin 3", "--thin: it needs --samples"),
+        (f"--target {RIGHT} --timeout 3", "--timeout: it needs --program"),
+        (f"--target {RIGHT} --epochs 3", "--epochs: it belongs to the package's own study"),
+        ("--case rbm_3x3", "--case: it needs --target or --program or --samples"),
+        ("--program ./nope", "./nope could not be started"),
+        ("--program '", "No closing quotation"),
+        ("--samples nope.npz", "does not exist"),
+        (f"--samples {EXAMPLES}/my_sampler.py", "expected a file ending in .npz"),
+        ("--seed -1", "--seed"),
+    ],
+)
+def test_wrong_use(verify, words, message):
+    status, _, err = verify(*words.split())
+    assert status == WRONG_USE
+    assert message in err
+
+
+# vectors -------------------------------------------------------------------------------------------------------------
+
+ADAPTER = """
+import numpy as np
+def right(quantity, model, given):
+    if quantity != "energy" or "W" not in model:
+        return NotImplemented
+    return -given["x"] @ model["W"] @ given["h"] - model["a"] @ given["x"] - model["b"] @ given["h"]
+def wrong(quantity, model, given):
+    found = right(quantity, model, given)
+    return found if found is NotImplemented else found + 1e-9
+def nothing(quantity, model, given):
+    return NotImplemented
+"""
+
+
+def test_vectors_verify(run, tmp_path):
+    (tmp_path / "mine.py").write_text(ADAPTER)
+    status, out, _ = run("vectors", "verify", "--adapter", "mine.py:right")
+    assert status == HOLDS
+    assert "PASS  mine.py:right on golden vectors" in out
+    status, out, _ = run(
+        "vectors", "verify", "--adapter", "mine.py:wrong", "--json", "--html", "v.html", "--junit", "v.xml"
+    )
+    assert status == FAILS
+    assert json.loads(out)["passed"] is False
+    assert (tmp_path / "v.html").exists()
+    assert (tmp_path / "v.xml").exists()
+    assert run("vectors", "verify", "--adapter", "mine.py:nothing")[0] == TOO_LITTLE
+    assert run("vectors", "verify", ".", "--adapter", "mine.py:right")[0] == WRONG_USE
+    status, _, err = run("vectors", "verify", "--adapter", "mine.py:none")
+    assert status == WRONG_USE
+    assert "--adapter: mine.py has no function named none" in err
+
+
+def test_vectors_write(run, monkeypatch, tmp_path):
+    from ebm_ref.oracle import vectors
+
+    def write(folder):
+        path = Path(folder) / "a.json"
+        path.write_text('{"numberOfTests": 7}')
+        return (path,)
+
+    monkeypatch.setattr(vectors, "write", write)  # the real one takes long; tests/oracle/test_vectors.py has it
+    status, out, _ = run("vectors", "write", ".", "--json", "--quiet")
+    assert status == HOLDS
+    assert json.loads(out)["a.json"] == 7
+
+
+# the zoo -------------------------------------------------------------------------------------------------------------
+
+
+def test_zoo(run, tmp_path):
+    some = ("--bug", "w_transposed", "--bug", "nan", "--bug", "stale_hidden")
+    status, out, _ = run("zoo", "--profile", "smoke", *some, "--out", "z", "--quiet")
+    assert status == HOLDS
+    assert "killed                  3 of 3" in out
+    assert {p.name for p in (tmp_path / "z").iterdir()} >= {"zoo.json", "kill_matrix.png", "kill_matrix_updates.svg"}
+    rows = {row["id"]: row for row in json.loads((tmp_path / "z" / "zoo.json").read_text())["rows"]}
+    assert rows["nan"]["killed_by"] == ["contract"]
+    assert rows["w_transposed"]["named"]
+    header, line = out.splitlines()[1:3]
+    assert line[header.index("S7")] == "x"
+
+
+def test_zoo_with_a_survivor(run):
+    status, out, _ = run("zoo", "--profile", "smoke", "--bug", "colder_1", "--quiet")
+    assert status == FAILS
+    assert "a bug survived: colder_1" in out
+
+
+def test_zoo_lists(run):
+    status, out, _ = run("zoo", "--list", "--json")
+    assert status == HOLDS
+    assert {"w_transposed", "stale_hidden"} <= {bug["id"] for bug in json.loads(out)}
+    assert "w_transposed" in run("zoo", "--list")[1]
+    status, _, err = run("zoo", "--bug", "unicorn")
+    assert status == WRONG_USE
+    assert "there is no bug unicorn" in err
+
+
+def test_zoo_plan_and_verdict(capsys):
+    from ebm_ref.cli.oracle_commands import conclude_zoo, correct_row, planned_work
+
+    work, later = planned_work("smoke", 0, (), False)
+    assert any(function is correct_row for function, _ in work)
+    assert any(name.startswith("colder_1 (") for name in later)
+    row = correct_row("rbm_1x1", "gibbs", "smoke", 0)
+    assert conclude_zoo([row], later, 1.0, False) == HOLDS
+    assert conclude_zoo([row | {"killed_by": ["S1"]}], [], 1.0, False) == FAILS
+    assert "a correct kernel was rejected: gibbs on rbm_1x1" in capsys.readouterr().out
+    assert conclude_zoo([row], [], 1.0, True) == HOLDS
+    assert json.loads(capsys.readouterr().out)["passed"]
+
+
+def test_zoo_in_several_processes(run):
+    some = ("--bug", "nan", "--bug", "raises")
+    status, out, _ = run("zoo", "--profile", "smoke", *some, "--jobs", "2", "--quiet", "--json")
+    assert status == HOLDS
+    assert {row["id"]: row["killed_by"] for row in json.loads(out)["rows"]} == {
+        "nan": ["contract"],
+        "raises": ["contract"],
+    }
