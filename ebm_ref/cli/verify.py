@@ -29,7 +29,11 @@ file_path = click.Path(dir_okay=False)
     metavar="FILE.py:STEP",
     help="Judge this step(states, seed) -> states, or this function of a case that returns one.",
 )
-@click.option("--program", metavar="COMMAND", help="Judge a program that speaks JSON lines on stdin and stdout.")
+@click.option(
+    "--program",
+    metavar="COMMAND",
+    help="Judge a program that speaks JSON lines on stdin and stdout, as ebm_ref.oracle.adapters.program says.",
+)
 @click.option(
     "--samples",
     metavar="FILE",
