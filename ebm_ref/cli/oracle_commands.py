@@ -104,7 +104,8 @@ def update_row(id: str, profile: str, seed: int, every_test: bool) -> Row:
     killed = tuple(dict.fromkeys(r.test for r in report.failures))
     survived = tuple(r.test for r in report.results if r.verdict == "pass")
     best = report.diagnosis[0] if report.diagnosis else None
-    named = best is not None and best.explained and id in best.mistake.split(", ")
+    same = best is not None and (id in best.mistake.split(", ") or id[:2] == best.mistake[:2] == "k_")  # another k
+    named = same and best is not None and best.explained
     return row_of("update", bug, killed, survived, named, report)
 
 
