@@ -236,20 +236,9 @@ def rbm(
     require_small(nv + nh)
     W, a, b = frozen(beta * W), frozen(beta * a), frozen(beta * b)
     J = frozen(np.block([[np.zeros((nv, nv)), W], [W.T, np.zeros((nh, nh))]]))
-    return Case(
-        name or f"rbm_{nv}x{nh}",
-        "01",
-        kernel,
-        J,
-        frozen(np.concatenate([a, b])),
-        nv,
-        nh,
-        W,
-        a,
-        b,
-        beta,
-        checked_clamp(clamp, nv + nh, (0, 1)),
-    )
+    c = frozen(np.concatenate([a, b]))
+    held = checked_clamp(clamp, nv + nh, (0, 1))
+    return Case(name or f"rbm_{nv}x{nh}", "01", kernel, J, c, nv, nh, W, a, b, beta, held)
 
 
 def boltzmann(

@@ -97,8 +97,8 @@ class Report:
     def __str__(self) -> str:
         head = f"{'PASS' if self.passed else 'FAIL'}  {self.subject} on {self.case}"
         lines = [f"{head}  (profile {self.profile}, seed {self.seed})"]
-        lines += [result_line(r) for r in self.results if r.verdict != "skip"]
-        skipped = [r.test for r in self.results if r.verdict == "skip"]
+        lines += [result_line(r) for r in self.results if r.verdict != "skip" or r.effect is not None]
+        skipped = [r.test for r in self.results if r.verdict == "skip" and r.effect is None]
         lines += [f"  not run: {', '.join(skipped)}"] if skipped else []
         lines += [f"    {r.test}: {r.message}\n    replay: {r.replay}" for r in self.failures]
         lines += [diagnosis_line(d) for d in self.diagnosis[:1]]
@@ -137,7 +137,9 @@ def number(value: float | None) -> str:
 
 def result_line(result: Result) -> str:
     """One line of the summary: verdict, evidence, effect against what would have been seen."""
-    if result.p_value is not None:
+    if result.verdict == "skip":
+        evidence = "not needed"
+    elif result.p_value is not None:
         evidence = f"p = {number(result.p_value)}"
     elif result.log_e is not None:
         evidence = f"ln e = {number(result.log_e)}"

@@ -76,37 +76,25 @@ def pair_results(
 ) -> None:
     """The Results of S7, S8 and S1."""
     n, half = int(total.sum()), session.alpha / 2
-    for test, value, words in (("S7", log_e[0], "known mistakes"), ("S8", log_e[1], "any other law")):
-        over = value >= limit
-        message = f"evidence for {words}: ln e = {value:.3g}, rejection from {limit:.3g}"
-        session.results.append(
-            Result(
-                test,
-                "fail" if over else "pass",
-                message,
-                log_e=value,
-                n=n,
-                seed=session.seed,
-                replay=session.replay(test),
-                details=session.cells(total) if over else {},
-            )
-        )
-    if not stages:
-        message = f"not needed: the e-processes rejected after {n} transitions"
-        session.results.append(Result("S1", "skip", message, seed=session.seed, replay=session.replay("S1")))
-        return
-    rejected = len(stages) == STAGES and stages[-1].p_value <= gamma
-    last = stages[-1]
+    e_results(session, log_e, limit, total)
     faces = session.law.degrees
     detectable = {f: math.sqrt(noncentrality(max(df, 1), half) / session.n0) for f, df in faces.items()}
-    p_values = ", ".join(f"{s.p_value:.3g}" for s in stages)
-    words = f"rejected in {STAGES} independent stages" if rejected else "as claimed"
+    if stages:
+        rejected = len(stages) == STAGES and stages[-1].p_value <= gamma
+        last, verdict, p_value = stages[-1], "fail" if rejected else "pass", stages[-1].p_value
+        p_values = ", ".join(f"{s.p_value:.3g}" for s in stages)
+        words = f"rejected in {STAGES} independent stages" if rejected else "as claimed"
+        message = f"transitions (x, x') {words} (p = {p_values})"
+    else:
+        last = pair_tests.pair_test(total, session.law, session.seeds.rng("S1", 0, NULL))
+        verdict, p_value = "skip", None
+        message = f"not needed: the e-processes rejected after {n} transitions; effect about {last.effect:.2g}"
     session.results.append(
         Result(
             "S1",
-            "fail" if rejected else "pass",
-            f"transitions (x, x') {words} (p = {p_values})",
-            p_value=last.p_value,
+            verdict,
+            message,
+            p_value=p_value,
             effect=last.effect,
             smallest_detectable_effect=detectable["full"],
             n=n,
@@ -114,9 +102,30 @@ def pair_results(
             replay=session.replay("S1"),
             details=last.details
             | {"detectable": detectable, "gamma": gamma, "effect_unit": "chi-distance"}
+            | {"stages": [s.p_value for s in stages]}
             | session.cells(total),
         )
     )
+
+
+def e_results(session: Session, log_e: tuple[float, float], limit: float, total: np.ndarray) -> None:
+    """The Results of S7 and S8; the first that fails carries the pictures."""
+    cells = session.cells(total) if max(log_e) >= limit else {}
+    for test, value, words in (("S7", log_e[0], "known mistakes"), ("S8", log_e[1], "any other law")):
+        failed = value >= limit
+        session.results.append(
+            Result(
+                test,
+                "fail" if failed else "pass",
+                f"evidence for {words}: ln e = {value:.3g}, rejection from {limit:.3g}",
+                log_e=value,
+                n=int(total.sum()),
+                seed=session.seed,
+                replay=session.replay(test),
+                details=cells if failed else {},
+            )
+        )
+        cells = {} if failed else cells
 
 
 def single_rows(session: Session) -> None:
