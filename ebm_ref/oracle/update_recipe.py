@@ -119,17 +119,21 @@ def chain_branches(recipe: UpdateRecipe, x0: Array) -> list[tuple[float, Array, 
     if recipe.start != "data":
         law = recipe.visible_law if recipe.start == "model" else np.full(len(states), 1.0 / len(states))
         starts = list(zip(law.tolist(), states, strict=True))
-    keep_first = recipe.positive == "sample"
+    keep_first, keep_before = recipe.positive == "sample", recipe.negative == "stale"
     empty = np.zeros(len(recipe.b))
     ways = [(mass, empty, x, x) for mass, x in starts]
     for step in range(recipe.k):
-        merged: dict[bytes, list] = {}
+        hidden: dict[bytes, list] = {}  # (h_0, x_(k-1), h): x before h is forgotten unless a stale statistic needs it
         for mass, first, _, x in ways:
             for mass_h, h in branches(recipe.hidden, recipe.up(x)):
                 kept = h if keep_first and step == 0 else first
-                for mass_x, new in branches(recipe.visible, recipe.down(h)):
-                    key = np.concatenate([kept, x if recipe.negative == "stale" else new, new]).tobytes()
-                    merged.setdefault(key, [0.0, kept, x, new])[0] += mass * mass_h * mass_x
+                key = np.concatenate([kept, x if keep_before else empty, h]).tobytes()
+                hidden.setdefault(key, [0.0, kept, x, h])[0] += mass * mass_h
+        merged: dict[bytes, list] = {}
+        for mass, kept, x, h in hidden.values():
+            for mass_x, new in branches(recipe.visible, recipe.down(h)):
+                key = np.concatenate([kept, x if keep_before else new, new]).tobytes()
+                merged.setdefault(key, [0.0, kept, x, new])[0] += mass * mass_x
         ways = [(entry[0], entry[1], entry[2], entry[3]) for entry in merged.values()]
     return ways
 

@@ -85,7 +85,7 @@ def test_the_declared_variant_is_what_is_tested():
     sampled = make_update(reference(SQUARE, 1, "sampled"))
     assert not check_update(sampled, SQUARE, ROWS, profile="smoke").passed
     report = check_update(make_update(reference(SQUARE)), SQUARE, ROWS, variant="sampled_negative", profile="smoke")
-    assert not report.passed
+    assert "D9" in [r.test for r in report.failures]
 
 
 @pytest.mark.parametrize(("factor", "words"), [(0.1, "multiplied by 0.1"), (2.0, "multiplied by 2")])
@@ -175,7 +175,7 @@ def test_wrong_use_is_refused():
 
 @pytest.mark.parametrize("test", ["L1", "L2", "L3"])
 def test_p_values_of_a_right_update_are_not_too_small(test):
-    """40 seeds, P(p <= .05) <= .05: more than 11 below has probability 5e-7."""
+    """20 seeds, P(p <= .05) <= .05: more than 8 below has probability 2e-7."""
     from ebm_ref.oracle.learning_tests import Bench, mean_stage, single_stage, spread_stage
     from ebm_ref.oracle.statistics.seeds import Seeds
 
@@ -183,7 +183,7 @@ def test_p_values_of_a_right_update_are_not_too_small(test):
     recipe = reference(SQUARE)
     rows = np.array(ROWS, dtype=float)
     small = 0
-    for seed in range(40):
+    for seed in range(20):
         bench = Bench(make_update(recipe), SQUARE, rows, recipe, Seeds(seed), "")
         small += stage(bench, 64, 0).p_value <= 0.05
-    assert small <= 11
+    assert small <= 8
