@@ -65,7 +65,8 @@ def check_kernel(
     if session.failed and not found:
         session.gather()
         session.redraw()
-        found = diagnose(session.counts, case.P, zoo.alternatives(case), session.seeds.rng("diagnosis", 0, NULL))
+        rng = session.seeds.rng("diagnosis", 0, NULL)
+        found = diagnose(session.counts, case.P, case.states, zoo.alternatives(case), rng)
     return session.report(subject_name(step), found)
 
 
@@ -101,7 +102,7 @@ def check_invariance(
             if np.abs(case.pi @ a.P - case.pi).max() > 1e-6
         )
         ends = session.counts.sum(axis=0)[None, :]
-        found = diagnose(ends, case.pi[None, :], laws, session.seeds.rng("diagnosis", 0, NULL))
+        found = diagnose(ends, case.pi[None, :], case.states, laws, session.seeds.rng("diagnosis", 0, NULL))
     return session.report(subject_name(step), found)
 
 
@@ -137,7 +138,7 @@ def carry_out(
     session: Session, plan: tuple[tuple[str, Runner], ...], tests: tuple[str, ...] | None, P: np.ndarray | None
 ) -> None:
     """The preflight, then the tests of the plan; after a failure the rest is skipped unless asked for by name."""
-    known = (*(t for t, _ in plan), "S7", "S8", "D8", "D9", "contract")
+    known = (*(t for t, _ in KERNEL_TESTS), *(t for t, _ in plan), "S7", "S8", "D8", "D9", "contract")
     for test in tests or ():
         require_choice("tests", test, known)
     session.complete = tests is not None
@@ -167,3 +168,7 @@ def carry_out(
             session.results.append(Result(test, "skip", "not run: an earlier test has failed", seed=session.seed))
             continue
         run(session)
+    for test in wanted or ():
+        if test in dict(KERNEL_TESTS) and test not in dict(plan):
+            words = f"does not apply to {session.case.kernel} in {session.check}"
+            session.results.append(Result(test, "skip", words, seed=session.seed))

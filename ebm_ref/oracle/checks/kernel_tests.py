@@ -261,6 +261,7 @@ def independence(session: Session) -> None:
     case = session.case
     start = int(np.argmin((case.P**2).sum(axis=1)))
     S = len(case.pi)
+    stage_level(session.alpha, parts=12)
 
     def stage(n: int, j: int) -> Stage:
         calls = max(32, 2 * math.ceil(n / ROWS_PER_CALL))

@@ -248,7 +248,7 @@ class FileCheck:
         """Ranked mistakes of the transitions."""
         if not self.failed:
             return ()
-        return diagnose(counts, self.P, self.alternatives(), self.seeds.rng("diagnosis", 0, NULL))
+        return diagnose(counts, self.P, self.case.states, self.alternatives(), self.seeds.rng("diagnosis", 0, NULL))
 
     def diagnose_law(self, counts: np.ndarray) -> tuple[Diagnosis, ...]:
         """Ranked mistakes of the stationary law."""
@@ -260,7 +260,7 @@ class FileCheck:
             if pi is not None and np.abs(pi - self.case.pi).max() > 1e-6:
                 laws.append(replace(a, P=pi[None, :]))
         pi = self.case.pi[None, :]
-        return diagnose(counts, pi, tuple(laws), self.seeds.rng("diagnosis", 0, NULL))
+        return diagnose(counts, pi, self.case.states, tuple(laws), self.seeds.rng("diagnosis", 0, NULL))
 
     def report(self, diagnosis: tuple[Diagnosis, ...]) -> Report:
         """The finished report."""

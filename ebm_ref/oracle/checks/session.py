@@ -12,6 +12,7 @@ from ebm_ref.errors import DomainError
 from ebm_ref.oracle.cases import NAMES, Case
 from ebm_ref.oracle.checks.candidate import Candidate, Violation
 from ebm_ref.oracle.results import Diagnosis, Report, Result
+from ebm_ref.oracle.statistics.chains import LAW_PART
 from ebm_ref.oracle.statistics.pairs import PairLaw, impossible, pair_law
 from ebm_ref.oracle.statistics.seeds import STARTS, Seeds
 from ebm_ref.oracle.statistics.sequential import (
@@ -215,15 +216,12 @@ class Session:
         """Broken contracts that need no statistics to be named."""
         names = [(r.details["violation"], r.test) for r in self.results if "violation" in r.details]
         found = [Diagnosis(test, math.inf, f"step {n}", True) for n, test in names if n != "impossible transition"]
-        alone = [r for r in self.failures if r.test in ("S13", "S1 single")]
-        if alone and not found and len(alone) == len(self.failures):
-            name = "dependent rows" if alone[0].test == "S13" else "batches of one"
-            text = (
-                f"{alone[0].details['worst']} are not independent"
-                if name == "dependent rows"
-                else "a call with one row follows another law"
-            )
-            found.append(Diagnosis(alone[0].test, math.nan, text, True))
+        if not found and [r.test for r in self.failures] == ["S13"]:
+            worst = self.failures[0].details["worst"]
+            if worst != LAW_PART:
+                found.append(Diagnosis("S13", math.nan, f"{worst}: not independent", True))
+        if not found and [r.test for r in self.failures] == ["S1 single"]:
+            found.append(Diagnosis("S1 single", math.nan, "a call with one row follows another law", True))
         return tuple(found)
 
     def report(self, subject: str, diagnosis: tuple[Diagnosis, ...] = ()) -> Report:

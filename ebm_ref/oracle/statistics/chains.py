@@ -5,7 +5,8 @@
 (2) S10  counts of consecutive pairs: the full face of S1 along the chain, and the unit-wise stay rates
          both calibrated by simulating P from the observed first states
 (3) S13  rows of one call, and rows of two calls, from one fixed start x*: the table of (y, y') is Multinomial over
-         P(x*, .) x P(x*, .); and the spread of the counts over calls: sum of chi-squares, too large or too small
+         P(x*, .) x P(x*, .), judged by its mutual information; and the scatter of the counts over calls, too large or
+         too small
 (4) S11  unknown kernel: keep every t-th draw, t chosen on the first quarter so that lag-1 autocorrelations are < .05
 
 Sources: Kemeny and Snell 1960, ch. 4; Billingsley 1961.
@@ -14,6 +15,7 @@ Sources: Kemeny and Snell 1960, ch. 4; Billingsley 1961.
 from __future__ import annotations
 
 import numpy as np
+from scipy import special
 
 from ebm_ref.oracle.statistics.pairs import PairLaw, excess, g_statistic, monte_carlo_p, row_null, squared_z
 from ebm_ref.oracle.statistics.sequential import MONTE_CARLO, Stage
@@ -121,45 +123,68 @@ def independence_test(
 ) -> Stage:
     """S13: tables of paired rows (S, S) and counts of states per call (K, S), all from one start with row law p (S,).
 
-    Bonferroni over the parts, so tables of one size may share their null sample.
+    Each table is compared with the product of its own margins and each call with the mean of all, so that a wrong law
+    is not called dependence; the law has a part of its own (LAW_PART).  Bonferroni over the parts.
     """
     support = np.flatnonzero(p > 0)
     q = p[support] / p[support].sum()
-    product = np.outer(q, q).ravel()
     p_values: dict[str, float] = {}
     nulls: dict[int, np.ndarray] = {}
     effects = [0.0]
     for name, table in tables.items():
-        counts = table[np.ix_(support, support)].ravel()
+        counts = table[np.ix_(support, support)]
         n = int(counts.sum())
         if n not in nulls:
-            nulls[n] = g_statistic(rng.multinomial(n, product, size=null_samples), n * product)
-        column = np.concatenate([g_statistic(counts[None, :], n * product), nulls[n]])
+            sample = rng.multinomial(n, np.outer(q, q).ravel(), size=null_samples)
+            nulls[n] = interaction(sample.reshape(-1, len(q), len(q)))
+        column = np.concatenate([interaction(counts[None]), nulls[n]])
         p_values[name] = float((column >= column[0]).sum() / len(column))
         effects.append(excess(column, n))
     spread = spread_p(calls[:, support], states[support], q, rng, null_samples)
-    p_values["spread of states over calls"], p_values["spread of unit means over calls"] = spread
+    p_values["rows of one call (spread of states)"], p_values["rows of one call (spread of unit means)"] = spread
+    law = row_null(rng, int(calls.sum()), q, calls.sum(axis=0)[support], null_samples)
+    column = g_statistic(law, calls.sum() * q)
+    p_values[LAW_PART] = float((column >= column[0]).sum() / len(column))
     worst = min(p_values, key=lambda name: p_values[name])
     return Stage(min(1.0, len(p_values) * p_values[worst]), max(effects), {"worst": worst, "p_values": p_values})
+
+
+LAW_PART = "the next state from one start"
+
+
+def interaction(tables: np.ndarray) -> np.ndarray:
+    """2 N times the mutual information of each table (B, k, k).
+
+    >>> interaction(np.array([[[4, 4], [4, 4]], [[8, 0], [0, 8]]])).round(3).tolist()
+    [0.0, 22.181]
+    """
+    flat = tables.reshape(len(tables), -1)
+    margins = special.xlogy(tables.sum(axis=1), tables.sum(axis=1)).sum(axis=1)
+    margins += special.xlogy(tables.sum(axis=2), tables.sum(axis=2)).sum(axis=1)
+    n = flat.sum(axis=1)
+    return 2.0 * (special.xlogy(flat, flat).sum(axis=1) - margins + special.xlogy(n, n))
 
 
 def spread_p(
     calls: np.ndarray, states: np.ndarray, q: np.ndarray, rng: np.random.Generator, null_samples: int
 ) -> tuple[float, float]:
-    """Two-sided p of sums over calls: chi-square of the states, squared z of the unit means.
+    """Two-sided p of the scatter over calls of one size (K, k): of the states, and of the unit means.
 
-    Small sums mean that rows repel each other, large ones that they stick together.
+    Little scatter means that rows repel each other, much that they stick together.
     """
     mean = q @ states
     variance = q @ (states - mean) ** 2
     varies = variance > 1e-12
     f = (states - mean)[:, varies] / np.sqrt(variance[varies])
-    by_state, by_unit = np.zeros(null_samples + 1), np.zeros(null_samples + 1)
+    size, total = int(calls[0].sum()), np.zeros((null_samples + 1, len(q)))
+    squares, unit_squares = np.zeros_like(total), np.zeros((null_samples + 1, f.shape[1]))
     for counts in calls:
-        size = int(counts.sum())
         sample = row_null(rng, size, q, counts, null_samples)
-        by_state += ((sample - size * q) ** 2 / (size * q)).sum(axis=1)
-        by_unit += ((sample @ f) ** 2 / size).sum(axis=1)
+        total += sample
+        squares += sample.astype(float) ** 2
+        unit_squares += (sample @ f) ** 2
+    by_state = ((squares - total**2 / len(calls)) / (size * q)).sum(axis=1)
+    by_unit = ((unit_squares - (total @ f) ** 2 / len(calls)) / size).sum(axis=1)
     return two_sided_p(by_state), two_sided_p(by_unit)
 
 

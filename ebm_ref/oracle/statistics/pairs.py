@@ -5,10 +5,11 @@
 (3) score of a statistic m^2/v-Gamma-fitted on the pool (observed and null): -ln P(Gamma >= value).  Only a score: the
     level rests on (2).  The largest value of a column is left out of its fit, which keeps the pool exchangeable and
     keeps one huge observed value from hiding itself
-(4) S1, conditional on the row counts n_x: null counts of row x are Multinomial(n_x, P[x, .]).  Three faces:
+(4) S1, conditional on the row counts n_x: null counts of row x are Multinomial(n_x, P[x, .]).  Four faces:
     full     G over all (x, x')
     lumped   G after adding the rows of equal law (all |dP| < 1e-12)
     movement max z_i^2, z_i = (stays_i - sum n_x s_i(x)) / sqrt(sum n_x s_i(x) (1 - s_i(x))), i the state or a unit
+    moments  max z^2 of sum f over f = x_i', x_i' x_j', x_j x_i': one degree of freedom each, for wrong parameters
 (5) S2 one G per row, S3 G of counts ~ Multinomial(N, pi), S12 max squared z of exact means
 (6) effect^2 = max(0, (G - mean of the null G) / N), to first order the chi-square distance sum (q - p)^2 / p; unlike
     Pearson's sum it isn't ruled by the cells that expect next to nothing
@@ -75,25 +76,26 @@ def equal_rows(P: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class PairLaw:
-    """What S1 needs of a case: P (S, S), the lumping of rows, and which transitions stay (S, S, 1 + d)."""
+    """What S1 needs of a case: P (S, S), the lumping of rows, which transitions stay (S, S, 1 + d), states (S, d)."""
 
     P: np.ndarray
     labels: np.ndarray
     stays: np.ndarray
+    states: np.ndarray
 
     @property
     def degrees(self) -> dict[str, int]:
         """Degrees of freedom of the faces."""
         support = (self.P > 0).sum(axis=1) - 1
         first = np.unique(self.labels, return_index=True)[1]
-        return {"full": int(support.sum()), "lumped": int(support[first].sum()), "movement": 1}
+        return {"full": int(support.sum()), "lumped": int(support[first].sum()), "movement": 1, "moments": 1}
 
 
 def pair_law(P: np.ndarray, states: np.ndarray) -> PairLaw:
     """The PairLaw of a transition matrix over rows of ``states``."""
     unit_stays = states[:, None, :] == states[None, :, :]
     stays = np.concatenate([unit_stays.all(axis=2, keepdims=True), unit_stays], axis=2)
-    return PairLaw(P, equal_rows(P), stays.astype(float))
+    return PairLaw(P, equal_rows(P), stays.astype(float), states)
 
 
 def impossible(counts: np.ndarray, P: np.ndarray) -> np.ndarray:
@@ -123,6 +125,7 @@ def pair_test(counts: np.ndarray, law: PairLaw, rng: np.random.Generator, null_s
     lumped = np.zeros((law.labels.max() + 1, size, P.shape[1]))
     stays = np.zeros((size, law.stays.shape[2]))
     mean, variance = np.zeros(law.stays.shape[2]), np.zeros(law.stays.shape[2])
+    moments = MomentFace(law.states, size)
     for x in np.flatnonzero(row_counts):
         support = np.flatnonzero(P[x] > 0)
         p, n = P[x, support], int(row_counts[x])
@@ -132,14 +135,44 @@ def pair_test(counts: np.ndarray, law: PairLaw, rng: np.random.Generator, null_s
         stays += sample @ law.stays[x, support]
         rate = np.clip(p @ law.stays[x, support], 0.0, 1.0)
         mean, variance = mean + n * rate, variance + n * rate * (1.0 - rate)
+        moments.add(sample, law.states[x], support, n, p)
     movement = squared_z(stays, mean, variance)
     lumped_g = lumped_statistic(lumped, law)
-    p_value, scores = monte_carlo_p(np.column_stack([full, lumped_g, movement.max(axis=1)]))
+    p_value, scores = monte_carlo_p(np.column_stack([full, lumped_g, movement.max(axis=1), moments.z2()]))
     total = int(row_counts.sum())
     rates = (stays[0] - mean) / total
-    faces = dict(zip(("full", "lumped", "movement"), scores.tolist(), strict=True))
+    faces = dict(zip(("full", "lumped", "movement", "moments"), scores.tolist(), strict=True))
     details = {"faces": faces, "lumped_effect": excess(lumped_g, total), "movement_excess": rates.tolist()}
     return Stage(p_value, excess(full, total), details)
+
+
+class MomentFace:
+    """Sums of x_i', x_i' x_j' and x_j x_i' over rows, with their exact means and variances given the starts."""
+
+    def __init__(self, states: np.ndarray, size: int) -> None:
+        d = states.shape[1]
+        i, j = np.triu_indices(d, 1)
+        self.ends = np.concatenate([states, states[:, i] * states[:, j]], axis=1)
+        self.d, q = d, self.ends.shape[1]
+        self.sums, self.cross = np.zeros((size, q)), np.zeros((size, d, d))
+        self.variance, self.cross_variance = np.zeros(q), np.zeros((d, d))
+
+    def add(self, sample: np.ndarray, start: np.ndarray, support: np.ndarray, n: int, p: np.ndarray) -> None:
+        """One row: sample (B + 1, k) of n transitions from ``start`` (d,) with the law p (k,) on its support."""
+        f = self.ends[support]
+        mean = p @ f / p.sum()
+        centred = sample @ (f - mean)
+        spread = n * (p @ (f - mean) ** 2)
+        self.sums += centred
+        self.variance += spread
+        self.cross += start[None, :, None] * centred[:, None, : self.d]
+        self.cross_variance += start[:, None] ** 2 * spread[None, : self.d]
+
+    def z2(self) -> np.ndarray:
+        """The greatest squared z of each sample (B + 1,)."""
+        own = squared_z(self.sums, np.zeros_like(self.variance), self.variance)
+        cross = squared_z(self.cross, np.zeros_like(self.cross_variance), self.cross_variance)
+        return np.maximum(own.max(axis=1), cross.reshape(len(cross), -1).max(axis=1))
 
 
 def squared_z(sums: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
