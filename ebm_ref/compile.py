@@ -31,6 +31,7 @@ from numba.core import config as numba_config
 PACKAGE = Path(__file__).parent
 config: Any = numba_config  # its attributes are made at run time
 MIN_WORK_FOR_THREADS = 200_000  # elementary operations; below this, waking a thread costs more than it saves
+RANGES_PER_THREAD = 4
 KEPT_CACHES = 8  # folders of older sources are removed beyond this many
 
 
@@ -154,7 +155,8 @@ def over_chains(body: Callable, *, flags: tuple[str, ...] = ()) -> Callable:
         if n <= 1 or work < MIN_WORK_FOR_THREADS:
             serial(0, n_chains, *arrays)
             return
-        edges = [n_chains * t // n for t in range(n + 1)]
+        n_ranges = min(n_chains, RANGES_PER_THREAD * n)  # more than threads: a slow core takes fewer
+        edges = [n_chains * t // n_ranges for t in range(n_ranges + 1)]
         pool = _pool(n, os.getpid())
         jobs = [pool.submit(serial, lo, hi, *arrays) for lo, hi in itertools.pairwise(edges)]
         for job in jobs:

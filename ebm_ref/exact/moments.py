@@ -18,13 +18,13 @@ from scipy.special import expit
 from ebm_ref.errors import require_rows
 from ebm_ref.exact.partition import (
     BLOCK_BITS,
-    LOW_BITS,
     MAX_SECONDS,
     enumerated,
     high_bits,
     log_partition,
     log_weight_block,
     product_is_safe,
+    product_layout,
     product_scratch,
     product_tables,
     refuse_too_long,
@@ -35,6 +35,7 @@ from ebm_ref.models.rbm import RBM
 from ebm_ref.models.states import all_states, bit_sums, require_few_states
 
 
+BATCH_OF_WORDS = 8
 MAX_SHARD_BITS = 4  # each shard holds (1 + units, 1 + bits) sums
 
 
@@ -69,17 +70,18 @@ def moments(model: RBM | BoltzmannMachine, *, max_seconds: float = MAX_SECONDS) 
 def _layer_moments(model: RBM) -> Moments:
     if not product_is_safe(model):
         return layer_moments_vectorized(model)
-    log_z, n = log_partition(model), model.n_hidden
-    n_low = min(LOW_BITS, n)
-    shard_bits = min(MAX_SHARD_BITS, n - n_low)
+    log_z, n, nv = log_partition(model), model.n_hidden, model.n_visible
+    n_low, shard_bits, n_own = product_layout(n, MAX_SHARD_BITS)
     tables, n_shards = product_tables(model, n_low), 2**shard_bits
-    out = np.empty((n_shards, 1 + model.n_visible, 1 + n))
+    out = np.empty((n_shards, len(tables[3]) + 1, 1 + n))
+    batch = min(BATCH_OF_WORDS, 2**n_own)
+    scratch = np.empty((n_shards, batch, 2, len(tables[3]))), np.empty((n_shards, batch, 2, 2**n_low))
     run_layer_expectations(
-        n_shards, 0, out, *product_scratch(tables, n_shards), *tables, n - n_low - shard_bits, log_z,
-        work=2.0**n * model.n_visible,
+        n_shards, 0, out, *scratch, np.empty((n_shards, 2**n_low)), *product_scratch(tables, n_shards), *tables, n_own,
+        log_z, work=2.0**n * nv,
     )  # fmt: skip
     sums = out.sum(axis=0)
-    return Moments(sums[1:, 0], sums[0, 1:], sums[1:, 1:])
+    return Moments(sums[:nv, 0], sums[-1, 1:], sums[:nv, 1:])
 
 
 def layer_moments_vectorized(model: RBM) -> Moments:

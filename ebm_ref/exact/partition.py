@@ -6,7 +6,7 @@ Boltzmann machine: log Z = log sum_s exp(-E(s)), 2^n states.
 method       how                                                         relative error
 vectorized   NumPy, blocks of states, softplus and log-sum-exp           1e-14
 gray         compiled; consecutive states differ in one bit              1e-13
-product      compiled; no exp or log per state, see kernels/enumeration  1e-13, needs |a_i| + sum_j |W_ij| < 690
+product      compiled; no exp or log per state, see kernels/enumeration  1e-13, needs moderate weights
 auto         product where it is safe, else gray
 
 Memory is constant in the number of states.  The bits do not depend on the number of threads nor on the executor.
@@ -30,8 +30,9 @@ from ebm_ref.models.states import all_states, subset_sums
 from ebm_ref.progress import track
 
 SAFE_LOGIT = 690.0  # exp stays finite and normal on both sides
-NANOSECONDS = {"product": 0.5, "gray": 9.0, "vectorized": 18.0}  # per state and unit on one core, rough
+NANOSECONDS = {"product": 0.1, "gray": 9.0, "vectorized": 18.0}  # per state and unit on one core, rough
 MAX_SECONDS = 3600.0
+SECONDS_PER_PIECE = 0.5
 MAX_SHARD_BITS = 8
 LOW_BITS = 8
 BLOCK_BITS = 11  # states in one block of the vectorised route
@@ -64,10 +65,12 @@ def log_partition(
     if method == "auto":
         method = "product" if product_is_safe(model) else "gray"
     elif method == "product" and not product_is_safe(model):
-        raise DomainError(f"method='product': expected every |bias| + sum |weights| < {SAFE_LOGIT}; use method='auto'")
+        raise DomainError(f"method='product': expected a hidden unit, and largest logits that sum to less than {SAFE_LOGIT:g} over any 4 units;"
+            " use method='auto'")
     refuse_too_long("log_partition", model, method, max_seconds)
     shards = {"product": product_shards, "gray": gray_shards, "vectorized": vectorized_shards}[method](model)
-    return merge(_run(shards, None if method == "vectorized" else executor, progress))
+    n_pieces = 64 if executor is not None else math.ceil(estimated_seconds(model, method) / SECONDS_PER_PIECE)
+    return merge(_run(shards, n_pieces, None if method == "vectorized" else executor, progress))
 
 
 def enumerated(model: RBM | BoltzmannMachine) -> tuple[int, int]:
@@ -75,10 +78,16 @@ def enumerated(model: RBM | BoltzmannMachine) -> tuple[int, int]:
     return (model.n_hidden, model.n_visible) if isinstance(model, RBM) else (model.n_units, 4)
 
 
+def estimated_seconds(model: RBM | BoltzmannMachine, method: str) -> float:
+    """Rough time of the sum on this machine's threads."""
+    n, width = enumerated(model)
+    return math.ldexp((width + 20) * NANOSECONDS[method] * 1e-9 / get_num_threads(), n) if n < 1000 else math.inf
+
+
 def refuse_too_long(what: str, model, method: str, max_seconds: float) -> None:
     """ModelTooLargeError when the estimated time is beyond the limit."""
-    n, width = enumerated(model)
-    seconds = math.ldexp((width + 20) * NANOSECONDS[method] * 1e-9 / get_num_threads(), n) if n < 1000 else math.inf
+    n, _ = enumerated(model)
+    seconds = estimated_seconds(model, method)
     if seconds > max_seconds:
         hours = f"about {seconds / 3600:.3g} h" if seconds < 3.6e9 else "longer than a human life"
         raise ModelTooLargeError(
@@ -88,11 +97,15 @@ def refuse_too_long(what: str, model, method: str, max_seconds: float) -> None:
 
 
 def product_is_safe(model: RBM | BoltzmannMachine) -> bool:
-    """Whether no factor of the product form can leave the normal float64 range."""
-    if isinstance(model, RBM):
-        return bool(np.all(np.abs(model.a) + np.abs(model.W).sum(axis=1) < SAFE_LOGIT))
-    n_low = min(LOW_BITS, model.n_units)
-    return bool(np.abs(model.J[:n_low]).sum() + np.abs(model.c[:n_low]).sum() < SAFE_LOGIT)
+    """Whether no factor of the product form, nor a product of four, can leave the normal float64 range."""
+    if isinstance(model, BoltzmannMachine):
+        n_low = min(LOW_BITS, model.n_units)
+        return bool(np.abs(model.J[:n_low]).sum() + np.abs(model.c[:n_low]).sum() < SAFE_LOGIT)
+    if not model.n_hidden:
+        return False
+    logits = np.abs(model.a) + np.abs(model.W).sum(axis=1)
+    fours = np.pad(softplus(logits), (0, -len(logits) % 4)).reshape(-1, 4).sum(axis=1)
+    return bool(logits.max() < SAFE_LOGIT and fours.max() < SAFE_LOGIT)
 
 
 # Shards: (number, function(first, count) -> (count, 2) array of (m, s) pairs) ----------------------------------------
@@ -125,36 +138,55 @@ def _gray(model, n_low: int, first: int, count: int) -> np.ndarray:
 def product_shards(model: RBM | BoltzmannMachine) -> Shards:
     """The sum in product form."""
     n, _ = enumerated(model)
-    n_low, shard_bits = min(LOW_BITS, n), _shard_bits(n)
-    n_own = n - n_low - shard_bits
     if isinstance(model, BoltzmannMachine):
+        n_low, shard_bits = min(LOW_BITS, n), _shard_bits(n)
         low = -BoltzmannMachine(model.J[:n_low, :n_low], model.c[:n_low]).joint_energy(all_states(n_low))
-        return 2**shard_bits, partial(_machine_product, model, np.exp(low), n_low, n_own)
+        return 2**shard_bits, partial(_machine_product, model, np.exp(low), n_low, n - n_low - shard_bits)
+    n_low, shard_bits, n_own = product_layout(n, MAX_SHARD_BITS)
     return 2**shard_bits, partial(_layer_product, product_tables(model, n_low), n_own)
 
 
-def product_tables(model: RBM, n_low: int) -> tuple[np.ndarray, ...]:
-    """What the product form multiplies; see kernels.enumeration.layer_product for names and shapes."""
-    WT = np.ascontiguousarray(model.W.T)
+def product_layout(n: int, max_shard_bits: int) -> tuple[int, int, int]:
+    """How n >= 1 hidden bits are shared out: (low bits, bits that number shards, bits of a shard's own words).
+
+    One bit more, above the low ones, is the paired bit.
+    """
+    n_low = min(LOW_BITS, n - 1)
+    shard_bits = min(max_shard_bits, n - 1 - n_low)
+    return n_low, shard_bits, n - 1 - n_low - shard_bits
+
+
+def product_tables(model: RBM, n_low: int) -> tuple:
+    """What the product form multiplies; see kernels.enumeration.layer_product for names and shapes.
+
+    Units are padded to a multiple of four with ones that never switch on: factors 1 + 0.
+    """
+    padding = -model.n_visible % 4
+    WT = np.pad(model.W.T, ((0, 0), (0, padding)))
+    a = np.pad(model.a, (0, padding), constant_values=-np.inf)
     lin = subset_sums(model.b[:n_low, None])[:, 0]
     whole = np.floor(lin * kernels.LOG2E)
+    above = WT[n_low + 1 :]
     return (
-        WT[n_low:], np.exp(WT[n_low:]), np.exp(-WT[n_low:]), model.a, model.b[n_low:],
+        above, np.exp(above), np.exp(-above), a, model.b[n_low + 1 :],
         np.ascontiguousarray(np.exp(subset_sums(WT[:n_low])).T),
-        np.exp(lin - whole * kernels.LN2), whole.astype(np.int64), _groups(model),
+        np.exp(lin - whole * kernels.LN2), whole.astype(np.int64), _groups(model, len(a)),
+        np.exp(WT[n_low]), model.b[n_low],
     )  # fmt: skip
 
 
-def _groups(model: RBM) -> np.ndarray:
-    """Ends of the longest groups of units whose product of 1 + exp(z_i) stays below 2^1000."""
-    most = softplus(model.a + np.maximum(model.W, 0).sum(axis=1)) + 1e-9
+def _groups(model: RBM, n_padded: int) -> np.ndarray:
+    """Ends of the longest groups of units, multiples of four, whose product of 1 + exp(z_i) stays below 2^1000."""
+    most = np.zeros(n_padded)
+    most[: model.n_visible] = softplus(model.a + np.maximum(model.W, 0).sum(axis=1)) + 1e-9
     ends, room = [], SAFE_LOGIT
-    for i, growth in enumerate(most):
+    for i in range(0, n_padded, 4):
+        growth = most[i : i + 4].sum()
         if growth > room:
             ends.append(i)
             room = SAFE_LOGIT
         room -= growth
-    return np.array([*ends, len(most)], dtype=np.int64)
+    return np.array([*ends, n_padded], dtype=np.int64)
 
 
 def _layer_product(tables: tuple, n_own: int, first: int, count: int) -> np.ndarray:
@@ -166,8 +198,8 @@ def _layer_product(tables: tuple, n_own: int, first: int, count: int) -> np.ndar
 def product_scratch(tables: tuple, count: int) -> tuple[np.ndarray, ...]:
     """A, P, the bits of P, E of each shard."""
     units, low = tables[5].shape
-    P = np.empty((count, low))
-    return np.empty((count, units)), P, P.view(np.int64), np.empty((count, low), dtype=np.int64)
+    P = np.empty((count, 2, low))
+    return np.empty((count, 2, units)), P, P.view(np.int64), np.empty((count, 2, low), dtype=np.int64)
 
 
 def _machine_product(model, low_weight, n_low: int, n_own: int, first: int, count: int) -> np.ndarray:
@@ -219,23 +251,18 @@ def high_bits(block: int, n: int) -> np.ndarray:
 # Running and merging --------------------------------------------------------------------------------------------------
 
 
-def _run(shards: Shards, executor: Executor | None, progress: bool) -> np.ndarray:
-    """All (m, s) pairs in the order of the shards, whoever computes them."""
+def _run(shards: Shards, n_pieces: int, executor: Executor | None, progress: bool) -> np.ndarray:
+    """All (m, s) pairs in the order of the shards, whoever computes them; pieces let Ctrl-C and the bar come through."""
     n, function = shards
-    pieces = [(n * k // 64, n * (k + 1) // 64) for k in range(64)] if n >= 64 else [(0, n)]
+    n_pieces = max(1, min(n_pieces, n))
+    pieces = [(n * k // n_pieces, n * (k + 1) // n_pieces) for k in range(n_pieces)]
+    parts = []
     with track(n, "log Z", enabled=progress) as bar:
-        if executor is None:
-            parts = []
-            for lo, hi in pieces:
-                parts.append(function(lo, hi - lo))
-                bar(hi - lo)
-            return np.concatenate(parts)
-        jobs = [executor.submit(function, lo, hi - lo) for lo, hi in pieces]
-        parts = []
-        for job, (lo, hi) in zip(jobs, pieces, strict=True):
-            parts.append(job.result())
+        jobs = [executor.submit(function, lo, hi - lo) for lo, hi in pieces] if executor is not None else []
+        for k, (lo, hi) in enumerate(pieces):
+            parts.append(jobs[k].result() if jobs else function(lo, hi - lo))
             bar(hi - lo)
-        return np.concatenate(parts)
+    return np.concatenate(parts)
 
 
 def merge(pairs: np.ndarray) -> float:
