@@ -28,6 +28,8 @@ import platformdirs
 from numba.core import caching
 from numba.core import config as numba_config
 
+from ebm_ref.errors import DomainError
+
 PACKAGE = Path(__file__).parent
 config: Any = numba_config  # its attributes are made at run time
 MIN_WORK_FOR_THREADS = 200_000  # elementary operations; below this, waking a thread costs more than it saves
@@ -91,6 +93,12 @@ class _PackageCache(caching.FunctionCache):
     def _index_key(self, sig: Any, codegen: Any) -> tuple:
         return (sig, codegen.magic_tuple())
 
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except OSError:
+            return None
+
     def save_overload(self, sig: Any, data: Any) -> None:
         try:
             if self._enabled and self._impl.check_cachable(data):
@@ -99,16 +107,25 @@ class _PackageCache(caching.FunctionCache):
             pass  # no disk cache here: the function is compiled again next time
 
 
-def _compile(function: Callable, name: str, flags: set[str]) -> Callable:
+def _compile(function: Callable, name: str, flags: set[str], cached: bool) -> Callable:
     compiled: Any = numba.njit(nogil=True, error_model="numpy", fastmath=flags or False)(function)
-    if not config.DISABLE_JIT:
+    if cached and not config.DISABLE_JIT:
         compiled._cache = _PackageCache(function, name)
     return compiled
 
 
 def jit(function: Callable, *, flags: tuple[str, ...] = ()) -> Callable:
     """Compile for the CPU.  ``flags`` grants single LLVM fast-math flags, where a test shows that the bound holds."""
-    return _compile(function, f"{function.__module__}.{function.__qualname__}", set(flags))
+    return _compile(function, _name(function), set(flags), _is_ours(function))
+
+
+def _name(function: Callable) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def _is_ours(function: Callable) -> bool:
+    """Whether name and sources say all: a function of this package, at the top level of its module."""
+    return function.__module__.split(".")[0] == PACKAGE.name and function.__qualname__.isidentifier()
 
 
 # Threads --------------------------------------------------------------------------------------------------------------
@@ -125,7 +142,7 @@ def set_num_threads(n: int | None) -> None:
     """Use ``n`` threads from now on (``None``: the default again).  No result depends on it, only the time."""
     global _n_threads
     if n is not None and n < 1:
-        raise ValueError(f"n: expected at least 1 thread, got {n}")
+        raise DomainError(f"n: expected at least 1 thread, got {n}")
     _n_threads = n
 
 
@@ -141,14 +158,14 @@ def over_chains(body: Callable, *, flags: tuple[str, ...] = ()) -> Callable:
     ``work`` is a rough count of elementary operations; small jobs stay on the calling thread.
     ``run.body`` is the compiled body, ``run.py_body`` the readable one.
     """
-    name = f"{body.__module__}.{body.__qualname__}"
-    compiled_body = _compile(body, name, set(flags))
+    name, ours = _name(body), _is_ours(body)
+    compiled_body = _compile(body, name, set(flags), ours)
 
     def chains(start, stop, *arrays):
         for chain in range(start, stop):
             compiled_body(chain, *arrays)
 
-    serial = _compile(chains, f"{name}.chains", set(flags))
+    serial = _compile(chains, f"{name}.chains", set(flags), ours)
 
     def run(n_chains: int, *arrays: Any, work: float = 0) -> None:
         n = min(get_num_threads(), n_chains)

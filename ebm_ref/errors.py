@@ -100,6 +100,14 @@ def require_rows(name: str, value: Any, n_columns: int) -> np.ndarray:
     return rows
 
 
+def require_some_rows(name: str, value: Any, n_columns: int) -> np.ndarray:
+    """A batch of at least one row."""
+    rows = require_rows(name, value, n_columns)
+    if not len(rows):
+        raise DomainError(f"{name}: expected at least one row, got none")
+    return rows
+
+
 def require_int(name: str, value: Any, minimum: int = 0, maximum: int | None = None) -> int:
     """An integer (NumPy's too, not a bool or a float) within [minimum, maximum]."""
     try:
@@ -111,6 +119,17 @@ def require_int(name: str, value: Any, minimum: int = 0, maximum: int | None = N
     if number < minimum or (maximum is not None and number > maximum):
         upper = f" and at most {maximum}" if maximum is not None else ""
         raise DomainError(f"{name}: expected an integer of at least {minimum}{upper}, got {number}")
+    return number
+
+
+def require_number(name: str, value: Any) -> float:
+    """A finite number of at least zero."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise DomainError(f"{name}: expected a number, got {value!r}") from None
+    if not (number >= 0 and np.isfinite(number)):
+        raise DomainError(f"{name}: expected a finite number of at least 0, got {number}")
     return number
 
 

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +53,16 @@ def read_arrays(path: str | os.PathLike) -> tuple[str, dict[str, np.ndarray], di
     Nothing in the file is executed.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened:
+            file = np.load(opened, allow_pickle=False)
             arrays = {name: file[name] for name in file.files}
         if "header" not in arrays:
             return "", arrays, {}
         header = json.loads(str(arrays.pop("header")))
         version, kind, meta = header["format"], header["kind"], header["meta"]
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, AttributeError, TypeError):
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except Exception:  # a damaged archive fails in many ways: zipfile, zlib, struct, json, ...
         raise DomainError(f"{path}: expected an .npz file of plain arrays, got something else") from None
     if version != FORMAT:
         raise DomainError(f"{path}: expected format {FORMAT!r}, got {version!r}; a newer ebm_ref wrote it")

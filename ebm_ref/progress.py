@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 @contextmanager
 def track(total: float, what: str, *, enabled: bool = True) -> Iterator[Callable[[float], None]]:
     """``with track(n, "sampling") as bar: ...; bar(1)``: a bar with the remaining time, gone when the work is done."""
-    if not enabled:
+    if not (enabled and sys.stderr.isatty()):
         yield lambda amount: None
         return
     from rich.console import Console

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -113,14 +114,19 @@ def train(
     import numpy as np
 
     rows = read_data(data)
-    estimators = {"exact": ebm_ref.exact_gradient, "cd": lambda: ebm_ref.cd(k), "pcd": lambda: ebm_ref.pcd(k, chains)}
+    estimators: dict[str, Any] = {
+        "exact": ebm_ref.exact_gradient,
+        "cd": lambda: ebm_ref.cd(k),
+        "pcd": lambda: ebm_ref.pcd(k, chains),
+    }
     result = ebm_ref.fit(
         base_rate_rbm(rows, hidden, seed), rows, estimators[estimator](), ebm_ref.sgd(lr, momentum, weight_decay),
         epochs, batch_size, seed, checkpoint=checkpoint, progress=not quiet,
     )  # fmt: skip
     result.model.save(out)
     history = Path(out).with_suffix(".history.npz")
-    np.savez(history, **result.history)
+    arrays: dict[str, Any] = dict(result.history)
+    np.savez(history, **arrays)
     last = {name: float(values[-1]) for name, values in result.history.items()}
     emit({"model": out, "history": str(history), **last}, as_json)
 

@@ -36,8 +36,8 @@ def write_report(
         recipe=f"{N_HIDDEN} hidden units, {study.n_updates} updates, batches of {BATCH_SIZE}, stochastic gradient"
         f" ascent with momentum {MOMENTUM} and a rate that falls linearly from {LEARNING_RATE} to 0",
         rows=[(name, fit.history["log_likelihood"], study.seconds[name]) for name, fit in study.fits.items()],
-        figures=figures(study, seed), reports=list(zip(reports, seconds, strict=True)), python=platform.python_version(),
-        numpy=np.__version__, bound=math.fsum(r.false_alarm_bound for r in reports),
+        figures=figures(study, seed), reports=list(zip(reports, seconds, strict=True)),
+        python=platform.python_version(), numpy=np.__version__, bound=math.fsum(r.false_alarm_bound for r in reports),
     )  # fmt: skip
     files.write_bytes(folder / "report.html", page.encode())
     files.write_bytes(

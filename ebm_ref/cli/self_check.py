@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from ebm_ref.oracle.checks_formulas import check_conditionals, check_energy, che
 
 ROUNDING = 1e-12
 METHODS = ("product", "gray", "vectorized")
-Check = tuple[str, Callable[[], Report]]
+Check = Callable[[], Report]
 
 
 def models() -> list[tuple[str, ebm_ref.RBM | ebm_ref.BoltzmannMachine]]:
@@ -46,34 +47,27 @@ def kernels_of(model) -> tuple[str, ...]:
 
 
 def self_checks(profile: str, seed: int) -> Iterator[Check]:
-    """(what, check) pairs, cheap ones first."""
+    """(what, check) pairs, model by model."""
     for name, model in models():
         case = case_of(name, model, kernels_of(model)[0])
-        yield "energy", lambda m=model, c=case: titled(check_energy(m.joint_energy, c), "energy")
-        yield "conditionals", lambda m=model, c=case: titled(check_conditionals(m, c), "conditionals")
-        yield "gradient", lambda m=model, c=case: titled(check_gradient(gradient_of(m), c, "energy"), "energy gradient")
+        yield partial(titled, "energy", check_energy, model.joint_energy, case)
+        yield partial(titled, "conditionals", check_conditionals, model, case)
+        yield partial(titled, "energy gradient", check_gradient, gradient_of(model), case, "energy")
         for method in METHODS:
-            yield (
-                f"log Z, {method}",
-                lambda m=model, c=case, method=method: titled(
-                    check_log_partition(ebm_ref.exact.log_partition(m, method=method), c), f"log Z, {method}"
-                ),
-            )
-        yield "exact answers", lambda m=model, c=case: exact_answers(m, c)
+            log_z = ebm_ref.exact.log_partition(model, method=method)
+            yield partial(titled, f"log Z, {method}", check_log_partition, log_z, case)
+        yield partial(exact_answers, model, case)
         for kernel in kernels_of(model):
-            yield f"{kernel} matrix", lambda m=model, n=name, k=kernel: matrix(m, case_of(n, m, k), k)
-            yield (
-                f"{kernel}",
-                lambda m=model, n=name, k=kernel: titled(
-                    oracle.check_kernel(step_of(sampler_named(k, m)), case_of(n, m, k), profile=profile, seed=seed), k
-                ),
-            )
+            case = case_of(name, model, kernel)
+            check = partial(oracle.check_kernel, profile=profile, seed=seed)
+            yield partial(matrix, model, case, kernel)
+            yield partial(titled, kernel, check, step_of(sampler_named(kernel, model)), case)
     yield from update_checks(profile, seed)
 
 
-def titled(report: Report, subject: str) -> Report:
-    """The report under a plain name."""
-    return replace(report, subject=subject)
+def titled(subject: str, check: Callable[..., Report], *arguments) -> Report:
+    """The report of a check under a plain name."""
+    return replace(check(*arguments), subject=subject)
 
 
 def gradient_of(model) -> Callable:
@@ -149,16 +143,13 @@ def matrix(model, case: Case, kernel: str) -> Report:
 def update_checks(profile: str, seed: int) -> Iterator[Check]:
     """CD-k: its exact expectation against brute force, and the compiled estimates against that expectation."""
     name, model = models()[0]
+    assert isinstance(model, ebm_ref.RBM)
     case = case_of(name, model, "block_gibbs")
     data = ebm_ref.exact.sample(model.tempered(0.3), 6, seed=1)[0]
     for k in (1, 3):
-        yield f"expected CD-{k}", lambda k=k: expected_update(model, case, data, k)
-        yield (
-            f"CD-{k}",
-            lambda k=k: titled(
-                oracle.check_update(update_of(model, k), case, data, k=k, profile=profile, seed=seed), f"CD-{k}"
-            ),
-        )
+        check = partial(oracle.check_update, k=k, profile=profile, seed=seed)
+        yield partial(expected_update, model, case, data, k)
+        yield partial(titled, f"CD-{k}", check, update_of(model, k), case, data)
 
 
 def update_of(model: ebm_ref.RBM, k: int) -> Callable:

@@ -179,7 +179,7 @@ def verify_package(folder: Path, profile: str, seed: int, epochs: int | None, ou
     with track(STUDY_SHARE + len(checks), "verifying", enabled=not quiet) as bar:
         study = run_study(seed, epochs or N_EPOCHS, lambda share: bar(STUDY_SHARE * share))
         reports, seconds = [study_report(study, seed)], [sum(study.seconds.values())]
-        for _, check in checks:
+        for check in checks:
             start = time.perf_counter()
             reports.append(check())
             seconds.append(time.perf_counter() - start)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from ebm_ref.errors import require_rows
+from ebm_ref.errors import require_some_rows
 from ebm_ref.exact.partition import (
     BLOCK_BITS,
     MAX_SECONDS,
@@ -33,7 +33,6 @@ from ebm_ref.kernels.enumeration import run_layer_expectations
 from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.rbm import RBM
 from ebm_ref.models.states import all_states, bit_sums, require_few_states
-
 
 BATCH_OF_WORDS = 8
 MAX_SHARD_BITS = 4  # each shard holds (1 + units, 1 + bits) sums
@@ -58,12 +57,12 @@ def moments(model: RBM | BoltzmannMachine, *, max_seconds: float = MAX_SECONDS) 
     >>> m.x, m.h, m.xh
     (array([0.5]), array([0.5]), array([[0.25]]))
     """
-    refuse_too_long("moments", model, "vectorized", max_seconds * 10)
+    if isinstance(model, RBM) and model.n_hidden > model.n_visible:
+        swapped = moments(model.swapped(), max_seconds=max_seconds)
+        return Moments(swapped.h, swapped.x, swapped.xh.T)
+    refuse_too_long("moments", model, "gray", max_seconds)
     if isinstance(model, BoltzmannMachine):
         return _machine_moments(model)
-    if model.n_hidden > model.n_visible:
-        swapped = _layer_moments(model.swapped())
-        return Moments(swapped.h, swapped.x, swapped.xh.T)
     return _layer_moments(model)
 
 
@@ -118,7 +117,7 @@ def _machine_moments(model: BoltzmannMachine) -> Moments:
 
 def log_likelihood_gradient(model: RBM | BoltzmannMachine, data) -> RBM | BoltzmannMachine:
     """(2): the gradient of ``log_likelihood(model, data)``, mean over rows, as a record (the ascent direction)."""
-    x = require_rows("data", data, model.n_visible)
+    x = require_some_rows("data", data, model.n_visible)
     expected = moments(model)
     positive = data_statistics(model, x)
     if isinstance(model, BoltzmannMachine):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ebm_ref.errors import DomainError, ShapeError, as_float_array, require_int, require_rows
+from ebm_ref.errors import DomainError, ShapeError, as_float_array, require_int, require_some_rows
 from ebm_ref.exact.partition import BLOCK_BITS, log_partition, log_weight_block
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models.boltzmann import BoltzmannMachine
@@ -26,7 +26,7 @@ def log_prob(model: RBM | BoltzmannMachine, x) -> np.ndarray:
 
 def log_likelihood(model: RBM | BoltzmannMachine, data) -> float:
     """Mean of log p(x) over the rows of ``data`` (n, n_visible), in nats per row."""
-    return float(-model.free_energy(require_rows("data", data, model.n_visible)).mean() - log_partition(model))
+    return float(-model.free_energy(require_some_rows("data", data, model.n_visible)).mean() - log_partition(model))
 
 
 def probabilities(model: RBM | BoltzmannMachine) -> np.ndarray:

@@ -19,6 +19,7 @@ from ebm_ref.models.rbm import RBM
 from ebm_ref.models.states import all_states, require_few_states
 
 MATRIX_BITS = 13
+SQUARE = "the matrix has an entry for each pair of states"
 
 
 def transition_matrix(sampler, space: str = "joint") -> np.ndarray:
@@ -29,9 +30,13 @@ def transition_matrix(sampler, space: str = "joint") -> np.ndarray:
     """
     require_choice("space", space, ("joint", "visible"))
     model = sampler.model
-    joint_bits = model.n_visible if sampler.name == "block_gibbs" and space == "visible" else model.n_units
-    require_few_states("transition_matrix", joint_bits, MATRIX_BITS, "a matrix has one entry for each pair of states")
-    if sampler.name == "block_gibbs" and sampler.free.all():
+    blocks = sampler.name == "block_gibbs" and sampler.free.all()
+    if blocks and space == "visible":
+        require_few_states("transition_matrix", model.n_visible, MATRIX_BITS, SQUARE)
+        require_few_states("transition_matrix, p(h|x)", model.n_units, 2 * MATRIX_BITS, SQUARE)
+    else:
+        require_few_states("transition_matrix", model.n_units, MATRIX_BITS, SQUARE)
+    if blocks:
         return block_gibbs_matrix(model, space)
     rule, sites = sampler.site_schedule()
     joint = site_matrix(model, rule, sites)
@@ -129,6 +134,8 @@ def stationary_distribution(P) -> np.ndarray:
     pi = np.ones(n)
     for k in range(1, n):
         pi[k] = pi[:k] @ A[:k, k]
+    if not np.all(pi > 0):
+        raise DomainError(f"P: expected an irreducible chain; state {int(np.argmin(pi))} is left for ever")
     return pi / pi.sum()
 
 
@@ -143,9 +150,10 @@ def spectrum(P, pi=None) -> np.ndarray:
     """Eigenvalues by decreasing modulus; real when P is reversible (from the symmetric D^1/2 P D^-1/2)."""
     P = _require_stochastic(P)
     pi = _law(P, pi)
-    if pi.min() > 0 and is_reversible(P, pi):
-        root = np.sqrt(pi)
-        values = np.linalg.eigvalsh(_symmetric(root[:, None] * P / root))
+    root = np.sqrt(pi)
+    balanced = root[:, None] * P / root if pi.min() > 0 else np.full_like(P, np.nan)
+    if np.abs(balanced - balanced.T).max() <= 1e-10:  # NaN compares false
+        values = np.linalg.eigvalsh(_symmetric(balanced))
     else:
         values = np.linalg.eigvals(P)
     return values[np.argsort(-np.abs(values), kind="stable")]

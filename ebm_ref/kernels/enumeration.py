@@ -205,7 +205,7 @@ def layer_product(
         set_high(t, high, A, WT, growth, shrink, a, pair)
         lin = bias_sum(high, b)
         for side in range(2):
-            whole = int(math.floor((lin + side * b_pair) * LOG2E))
+            whole = math.floor((lin + side * b_pair) * LOG2E)
             factor = math.exp((lin + side * b_pair) - whole * LN2)
             for k in range(n_states):
                 P[side, k] = low_factor[k] * factor
@@ -227,15 +227,15 @@ def layer_product(
 
 
 def layer_expectations(
-    shard, first, out, words, weights, sums, A, P, bits, E, WT, growth, shrink, a, b, B, low_factor, low_exponent, groups,
-    pair, b_pair, n_own, log_z
+    shard, first, out, words, weights, sums, A, P, bits, E, WT, growth, shrink, a, b, B, low_factor, low_exponent,
+    groups, pair, b_pair, n_own, log_z
 ):  # fmt: skip
     """Sums of p(h) and p(h) sigmoid(z_i(h)) over a shard: in all, out[shard, :, 0], and over the states with bit j set,
     out[shard, :, 1 + j]; row i < units holds unit i, the last row p(h) alone.
 
     A batch of high words at a time, so that a unit's B stays in cache: words (shards, batch, 2, units) holds their A,
-    weights (shards, batch, 2, 2**n_low) their p(h), sums (shards, 2**n_low) the sums over the batch, folded once.  The batch is a power of two.
-    The other arguments are those of ``layer_product``.
+    weights (shards, batch, 2, 2**n_low) their p(h), sums (shards, 2**n_low) the sums over the batch, folded once.
+    The batch is a power of two; the other arguments are those of ``layer_product``.
     """
     A, P, bits, E = A[shard], P[shard], bits[shard], E[shard]
     words, weights, sums, out = words[shard], weights[shard], sums[shard], out[shard]

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from ebm_ref.compile import over_chains
-from ebm_ref.errors import require_int
+from ebm_ref.errors import DomainError, require_int
 from ebm_ref.maths.philox import LOW2, S2, S11, S21, S32, TIE, TWO53, philox4x32
 
 PURPOSES = {
@@ -51,7 +51,7 @@ class Stream:
         require_int("seed", self.seed, 0, 2**64 - 1)
         require_int("first_chain", self.first_chain, 0, 2**32 - 1)
         if self.purpose not in PURPOSES:
-            raise ValueError(f"purpose: expected one of {', '.join(PURPOSES)}, got {self.purpose!r}")
+            raise DomainError(f"purpose: expected one of {', '.join(PURPOSES)}, got {self.purpose!r}")
 
     @property
     def address(self) -> np.ndarray:
@@ -61,13 +61,16 @@ class Stream:
 
     def uniform(self, step: int, shape: tuple[int, int]) -> np.ndarray:
         """Uniforms on [0, 1) with 53 bits, shape (chains, units)."""
+        require_int("step", step, 0, 2**48 - 1)
+        require_int("first_chain + chains", self.first_chain + shape[0], 0, 2**32)
         out = np.empty(shape)
         fill_uniform(shape[0], out, np.uint64(step), self.address, work=60 * out.size)
         return out
 
     def normal(self, step: int, shape: tuple[int, int]) -> np.ndarray:
         """Standard normals by inversion, Phi^-1(u + 2^-54): one per uniform, shape (chains, units)."""
-        return ndtri(self.uniform(step, shape) + 0.5 / TWO53)
+        u = self.uniform(step, shape)
+        return np.where(u < 0.5, ndtri(u + 0.5 / TWO53), -ndtri((1.0 - u) - 0.5 / TWO53))  # 1 - u is exact
 
 
 def uniform_row(chain, out, step, address):

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ebm_ref.errors import DomainError, require_choice, require_int
-from ebm_ref.exact.moments import Moments, data_statistics, log_likelihood_gradient
+from ebm_ref.exact.moments import Moments, data_statistics, moments
 from ebm_ref.kernels import statistics
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models.boltzmann import BoltzmannMachine
@@ -55,7 +55,7 @@ class ExactGradient:
 
     def estimate(self, model: Model, rows, chains=NO_CHAINS, seed: int = 0, update: int = 0):
         """The gradient of the mean log-likelihood of the rows."""
-        return log_likelihood_gradient(model, rows), chains
+        return difference(model, batch_statistics(model, rows), moments(model)), chains
 
     def settings(self) -> dict[str, Any]:
         """Name and switches."""
@@ -82,21 +82,23 @@ class ContrastiveDivergence:
         if self.k == 0:
             zero = np.zeros_like
             return RBM(zero(model.W), zero(model.a), zero(model.b)), chains
-        reconstruction = self._mean_field(model, rows, seed, update)
-        if self.visible == "sample":
-            state = np.hstack([rows, np.zeros((len(rows), model.n_hidden))])
-            state, _ = block_gibbs(model).advance(state, Stream(seed, "negative"), update * self.k, self.k)
-            reconstruction = state[:, : model.n_visible]
+        reconstruct = self._sampled if self.visible == "sample" else self._mean_field
+        reconstruction = reconstruct(model, rows, Stream(seed, "negative"), update * self.k)
         noise = Stream(seed, "positive")
         positive = self._statistics(model, rows, self.positive, noise, 2 * update)
         negative = self._statistics(model, reconstruction, self.negative, noise, 2 * update + 1)
         return difference(model, positive, negative), chains
 
-    def _mean_field(self, model: RBM, x: np.ndarray, seed: int, update: int) -> np.ndarray:
+    def _sampled(self, model: RBM, x: np.ndarray, stream: Stream, start: int) -> np.ndarray:
+        """k compiled sweeps of block Gibbs."""
+        state = np.hstack([x, np.zeros((len(x), model.n_hidden))])
+        return block_gibbs(model).advance(state, stream, start, self.k)[0][:, : model.n_visible]
+
+    def _mean_field(self, model: RBM, x: np.ndarray, stream: Stream, start: int) -> np.ndarray:
         """Reconstructions by probabilities, the hidden units that they come from being sampled."""
-        stream, nv = Stream(seed, "negative"), model.n_visible
-        for t in range(update * self.k, (update + 1) * self.k if self.visible == "mean" else update * self.k):
-            h = stream.uniform(t, (len(x), model.n_units))[:, nv:] < model.hidden_probabilities(x)
+        for t in range(start, start + self.k):
+            u = stream.uniform(t, (len(x), model.n_units))[:, model.n_visible :]
+            h = u < model.hidden_probabilities(x)
             x = model.visible_probabilities(h)
         return x
 

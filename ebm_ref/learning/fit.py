@@ -94,6 +94,7 @@ def fit(
         "model": f"{model!r}", "data": _digest(data), "initial": _digest(*leaves(model).values()),
         "validation": None if validation is None else _digest(validation),
     }  # fmt: skip
+    _forget_parts(checkpoint)
     run = _load(checkpoint, model, settings) if checkpoint is not None and Path(checkpoint).exists() else None
     if run is None:
         run = _Run(model, optimizer.init(model), estimator.start(model, data, seed), 0, {})
@@ -137,6 +138,13 @@ def _record(run: _Run, data: np.ndarray, validation: np.ndarray | None, epoch: i
     values = {"epoch": epoch, "update": run.update, **measure(run.model, data, validation)}
     for name, value in values.items():
         run.history.setdefault(name, []).append(value)
+
+
+def _forget_parts(path: str | os.PathLike | None) -> None:
+    """Remove what a killed run left of a half-written checkpoint."""
+    if path is not None:
+        for part in Path(path).parent.glob(f".{Path(path).name}.*.part"):
+            part.unlink(missing_ok=True)
 
 
 def _digest(*arrays: np.ndarray) -> str:

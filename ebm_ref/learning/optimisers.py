@@ -9,13 +9,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from ebm_ref.errors import DomainError, require_positive
+from ebm_ref.errors import DomainError, require_int, require_positive
 from ebm_ref.models.record import leafwise
 
 Rate = float | Callable[[int], float]
@@ -40,6 +41,10 @@ class LinearDecay:
 
     initial: float
     n_updates: int
+
+    def __post_init__(self) -> None:
+        require_positive("initial", self.initial)
+        require_int("n_updates", self.n_updates, 1)
 
     def __call__(self, step: int) -> float:
         return self.initial * max(0.0, 1.0 - step / self.n_updates)
@@ -67,7 +72,7 @@ class Sgd:
 
     def settings(self) -> dict[str, Any]:
         """Name and settings."""
-        return {"name": "sgd", "lr": str(self.lr), "momentum": self.momentum, "weight_decay": self.weight_decay}
+        return {"name": "sgd", "lr": described(self.lr), "momentum": self.momentum, "weight_decay": self.weight_decay}
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ class Adam:
     def settings(self) -> dict[str, Any]:
         """Name and settings."""
         return {
-            "name": "adam", "lr": str(self.lr), "beta1": self.beta1, "beta2": self.beta2, "eps": self.eps,
+            "name": "adam", "lr": described(self.lr), "beta1": self.beta1, "beta2": self.beta2, "eps": self.eps,
             "weight_decay": self.weight_decay,
         }  # fmt: skip
 
@@ -109,28 +114,35 @@ def rate(lr: Rate, step: int) -> float:
     return lr(step) if callable(lr) else lr
 
 
+def described(lr: Rate) -> str:
+    """The learning rate in words that a later process can compare: no memory addresses."""
+    if callable(lr) and not dataclasses.is_dataclass(lr):
+        return f"{getattr(lr, '__module__', '')}.{getattr(lr, '__qualname__', type(lr).__qualname__)}"
+    return str(lr)
+
+
 def decayed(leaf: np.ndarray, amount: float) -> np.ndarray:
     """(3): couplings shrink, biases don't."""
     return leaf * (1.0 - amount) if leaf.ndim >= 2 else leaf
 
 
-def _check(lr: Rate, momentum: float, weight_decay: float) -> None:
+def _check(lr: Rate, weight_decay: float, decays: dict[str, float]) -> None:
     if not callable(lr):
         require_positive("lr", lr)
-    if not 0 <= momentum < 1:
-        raise DomainError(f"momentum: expected a number in [0, 1), got {momentum}")
+    for name, value in decays.items():
+        if not 0 <= value < 1:
+            raise DomainError(f"{name}: expected a number in [0, 1), got {value}")
     if not weight_decay >= 0:
         raise DomainError(f"weight_decay: expected a number of at least 0, got {weight_decay}")
 
 
 def sgd(lr: Rate, momentum: float = 0.0, weight_decay: float = 0.0) -> Sgd:
     """Stochastic gradient ascent (1).  ``lr`` is a number or a function of the update number, like LinearDecay."""
-    _check(lr, momentum, weight_decay)
+    _check(lr, weight_decay, {"momentum": momentum})
     return Sgd(lr, momentum, weight_decay)
 
 
 def adam(lr: Rate, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0) -> Adam:
     """Adam (2).  ``lr`` is a number or a function of the update number."""
-    _check(lr, beta1, weight_decay)
-    _check(lr, beta2, weight_decay)
+    _check(lr, weight_decay, {"beta1": beta1, "beta2": beta2})
     return Adam(lr, beta1, beta2, require_positive("eps", eps), weight_decay)

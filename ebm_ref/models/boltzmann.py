@@ -16,7 +16,15 @@ import os
 import numpy as np
 from scipy.special import expit, logsumexp
 
-from ebm_ref.errors import DomainError, as_float_array, require_int, require_positive, require_rows, require_shape
+from ebm_ref.errors import (
+    DomainError,
+    as_float_array,
+    require_int,
+    require_number,
+    require_positive,
+    require_rows,
+    require_shape,
+)
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models import record as records
 from ebm_ref.models.record import record
@@ -80,7 +88,12 @@ class BoltzmannMachine:
 
     def energy(self, x, h=None) -> np.ndarray:
         """E(s) in nats of rows s = [x, h]; x may hold the whole row.  (batch, n_units) -> (batch,)."""
-        return self.joint_energy(x if h is None else np.hstack([as_float_array("x", x), as_float_array("h", h)]))
+        return self.joint_energy(x if h is None else self._joint(x, h))
+
+    def _joint(self, x, h) -> np.ndarray:
+        x, h = require_rows("x", x, self.n_visible), require_rows("h", h, self.n_hidden)
+        require_shape("h", h, len(x), self.n_hidden)
+        return np.hstack([x, h])
 
     def joint_energy(self, rows) -> np.ndarray:
         """E of whole rows, (batch, n_units) -> (batch,)."""
@@ -120,8 +133,7 @@ class BoltzmannMachine:
 
     def energy_gradient(self, x, h=None, weights=None) -> BoltzmannMachine:
         """(4) sum_n weights_n dE(s_n)/dtheta of rows s = [x, h], as a record; weights default to ones."""
-        s = as_float_array("x", x) if h is None else np.hstack([as_float_array("x", x), as_float_array("h", h)])
-        s = require_rows("rows", s, self.n_units)
+        s = require_rows("rows", x if h is None else self._joint(x, h), self.n_units)
         w = np.ones(len(s)) if weights is None else as_float_array("weights", weights)
         require_shape("weights", w, len(s))
         return self.from_statistics((s * w[:, None]).T @ s, w @ s, sign=-1.0)
@@ -134,6 +146,7 @@ class BoltzmannMachine:
 
     def tempered(self, beta: float) -> BoltzmannMachine:
         """The law p^beta: (beta J, beta c)."""
+        beta = require_number("beta", beta)
         return records.leafwise(lambda leaf: beta * leaf, self)
 
     def to_spins(self) -> tuple[np.ndarray, np.ndarray, float]:

@@ -24,7 +24,7 @@ import os
 import numpy as np
 from scipy.special import expit
 
-from ebm_ref.errors import as_float_array, require_int, require_positive, require_rows, require_shape
+from ebm_ref.errors import as_float_array, require_int, require_number, require_positive, require_rows, require_shape
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models import record as records
 from ebm_ref.models.boltzmann import BoltzmannMachine
@@ -87,6 +87,7 @@ class RBM:
     def energy(self, x, h) -> np.ndarray:
         """E(x,h) in nats; x (batch, n_visible), h (batch, n_hidden) -> (batch,)."""
         x, h = require_rows("x", x, self.n_visible), require_rows("h", h, self.n_hidden)
+        require_shape("h", h, len(x), self.n_hidden)
         return -x @ self.a - h @ self.b - np.einsum("ni,nj,ij->n", x, h, self.W, optimize=True)
 
     def joint_energy(self, rows) -> np.ndarray:
@@ -127,10 +128,10 @@ class RBM:
 
     # gradients --------------------------------------------------------------------------------------------------------
 
-    def energy_gradient(self, x, h, weights) -> RBM:
+    def energy_gradient(self, x, h, weights=None) -> RBM:
         """(6) sum_n weights_n dE(x_n,h_n)/dtheta, a record; with h = (1) it is the gradient of F."""
         x, h = require_rows("x", x, self.n_visible), require_rows("h", h, self.n_hidden)
-        w = as_float_array("weights", weights)
+        w = np.ones(len(x)) if weights is None else as_float_array("weights", weights)
         require_shape("weights", w, len(x))
         require_shape("h", h, len(x), self.n_hidden)
         return RBM(-(x * w[:, None]).T @ h, -w @ x, -w @ h)
@@ -139,6 +140,7 @@ class RBM:
 
     def tempered(self, beta: float) -> RBM:
         """(7): the law p^beta; ``beta`` = 1/(kT) is stored nowhere, so it cannot be applied twice."""
+        beta = require_number("beta", beta)
         return records.leafwise(lambda leaf: beta * leaf, self)
 
     def swapped(self) -> RBM:

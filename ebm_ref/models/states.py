@@ -53,6 +53,7 @@ def require_few_states(what: str, n_units: int, most: int, remedy: str = "") -> 
     """Refuse before any work when 2**n_units states would not fit in memory."""
     if n_units > most:
         raise ModelTooLargeError(
-            f"{what}: 2**{n_units} = {2.0**n_units:.3g} states, {8 * 2.0**n_units / 2**30:.3g} GiB for one table;"
-            f" at most 2**{most} here{'; ' + remedy if remedy else ''}"
+            f"{what}: 2**{n_units} = {2.0**n_units:.3g} states,"
+            f" about {2.0**n_units * 1e-7:.2g} s at 10 million a second; at most 2**{most} here"
+            f"{'; ' + remedy if remedy else ''}"
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ebm_ref.oracle import adapters, cases, vectors, zoo
+    from ebm_ref.oracle.annealing import check_annealing
     from ebm_ref.oracle.checks import check_invariance, check_kernel, check_reversibility, check_samples
     from ebm_ref.oracle.checks_formulas import check_conditionals, check_energy, check_gradient, check_log_partition
     from ebm_ref.oracle.checks_learning import check_update
@@ -27,6 +28,7 @@ _HOMES = {
     "check_gradient": "checks_formulas",
     "check_log_partition": "checks_formulas",
     "check_update": "checks_learning",
+    "check_annealing": "annealing",
     "Diagnosis": "results",
     "Report": "results",
     "Result": "results",
@@ -38,6 +40,7 @@ __all__ = [
     "Result",
     "adapters",
     "cases",
+    "check_annealing",
     "check_conditionals",
     "check_energy",
     "check_gradient",

@@ -69,6 +69,8 @@ def free_units(clamp, n_visible: int, n_units: int) -> np.ndarray:
         free[: len(clamp)] = ~clamp
     else:
         indices = [require_int("clamp", i, 0, n_units - 1) for i in clamp.ravel()]
+        if len(set(indices)) < len(indices):
+            raise DomainError(f"clamp: expected different unit indices, got {indices}; a mask must be boolean")
         free[indices] = False
     if not free.any():
         raise DomainError("clamp: every unit is clamped, nothing is left to sample")

@@ -45,7 +45,7 @@ class Chain:
     @property
     def acceptance_rate(self) -> float:
         """Mean share of accepted proposals; 1 for Gibbs samplers."""
-        return float(self.acceptance.mean())
+        return float(self.acceptance.mean()) if len(self.acceptance) else 1.0
 
     def to_arviz(self) -> Any:
         """An ArviZ InferenceData with the variables ``x`` and ``h``, for R-hat, effective sample size and plots."""
@@ -91,6 +91,7 @@ def sample(
     >>> chain.states.shape, chain.visible.shape
     ((1, 10, 7), (1, 10, 4))
     """
+    seed = require_int("seed", seed, 0, 2**64 - 1)
     n_steps, burn_in = require_int("n_steps", n_steps), require_int("burn_in", burn_in)
     thin, first_step = require_int("thin", thin, 1), require_int("first_step", first_step)
     if require_choice("device", device, ("cpu", "cuda")) == "cuda":

@@ -114,7 +114,9 @@ def excess(column: np.ndarray, n: int) -> float:
 
 def row_null(rng: np.random.Generator, n: int, p: np.ndarray, counts: np.ndarray, size: int) -> np.ndarray:
     """Observed counts on top of ``size`` multinomial ones, (size + 1, k)."""
-    return np.vstack([counts[None, :], rng.multinomial(n, p / p.sum(), size=size)])
+    sample = np.empty((size + 1, len(p)))
+    sample[0], sample[1:] = counts, rng.multinomial(n, p / p.sum(), size=size)
+    return sample
 
 
 def pair_test(counts: np.ndarray, law: PairLaw, rng: np.random.Generator, null_samples: int = MONTE_CARLO) -> Stage:
@@ -154,7 +156,9 @@ class MomentFace:
         i, j = np.triu_indices(d, 1)
         self.ends = np.concatenate([states, states[:, i] * states[:, j]], axis=1)
         self.d, q = d, self.ends.shape[1]
-        self.sums, self.cross = np.zeros((size, q)), np.zeros((size, d, d))
+        self.sums = np.zeros((size, q))
+        self.starts: list[np.ndarray] = []
+        self.units: list[np.ndarray] = []
         self.variance, self.cross_variance = np.zeros(q), np.zeros((d, d))
 
     def add(self, sample: np.ndarray, start: np.ndarray, support: np.ndarray, n: int, p: np.ndarray) -> None:
@@ -165,13 +169,15 @@ class MomentFace:
         spread = n * (p @ (f - mean) ** 2)
         self.sums += centred
         self.variance += spread
-        self.cross += start[None, :, None] * centred[:, None, : self.d]
+        self.starts.append(start)
+        self.units.append(centred[:, : self.d])
         self.cross_variance += start[:, None] ** 2 * spread[None, : self.d]
 
     def z2(self) -> np.ndarray:
         """The greatest squared z of each sample (B + 1,)."""
         own = squared_z(self.sums, np.zeros_like(self.variance), self.variance)
-        cross = squared_z(self.cross, np.zeros_like(self.cross_variance), self.cross_variance)
+        sums = np.tensordot(np.array(self.units), np.array(self.starts), axes=(0, 0))
+        cross = squared_z(sums, np.zeros(sums.shape[1:]), self.cross_variance.T)
         return np.maximum(own.max(axis=1), cross.reshape(len(cross), -1).max(axis=1))
 
 
