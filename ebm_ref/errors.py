@@ -123,13 +123,13 @@ def require_int(name: str, value: Any, minimum: int = 0, maximum: int | None = N
 
 
 def require_number(name: str, value: Any) -> float:
-    """A finite number of at least zero."""
+    """A finite number."""
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise DomainError(f"{name}: expected a number, got {value!r}") from None
-    if not (number >= 0 and np.isfinite(number)):
-        raise DomainError(f"{name}: expected a finite number of at least 0, got {number}")
+    if not np.isfinite(number):
+        raise DomainError(f"{name}: expected a finite number, got {number}")
     return number
 
 

@@ -22,6 +22,7 @@ from ebm_ref.progress import track
 Row = dict[str, Any]
 KERNEL_TESTS = ("contract", "D8", "D9", "S7", "S8", "S1", "S1 single", "S2", "S6", "S4", "S3", "S12", "S13")
 UPDATE_TESTS = ("contract", "D9", "L5", "L2", "L3", "L1")
+ANNEALING_TESTS = ("contract", "Z2", "Z1")
 UPDATE_ROWS = (5, 6, 5, 3)  # visible states by number: the batch on which wrong updates are audited
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 quiet_option = click.option("--quiet", is_flag=True, help="No progress bar.")
@@ -109,6 +110,19 @@ def update_row(id: str, profile: str, seed: int, every_test: bool) -> Row:
     return row_of("update", bug, killed, survived, named, report)
 
 
+def annealing_row(id: str, profile: str, seed: int, every_test: bool) -> Row:
+    """One wrong annealed importance sampler; its tests always run together."""
+    from ebm_ref.oracle import zoo_annealing
+
+    bug = next(bug for bug in zoo_annealing.ANNEALING_BUGS if bug.id == id)
+    report = bug.audit(profile, seed)
+    killed = tuple(dict.fromkeys(r.test for r in report.failures))
+    survived = tuple(r.test for r in report.results if r.verdict == "pass")
+    best = report.diagnosis[0] if report.diagnosis else None
+    named = best is not None and best.explained and id in best.mistake.split(", ")
+    return row_of("annealing", bug, killed, survived, named, report)
+
+
 def row_of(kind: str, bug: Any, killed: Sequence[str], survived: Sequence[str], named: bool, report: Any) -> Row:
     """What became of one bug, in plain words and lists that travel between processes."""
     said = report.diagnosis[0].description if report.diagnosis else ""
@@ -134,11 +148,12 @@ def correct_row(name: str, kernel: str, profile: str, seed: int) -> Row:
 
 def planned_work(profile: str, seed: int, ids: Sequence[str], every_test: bool) -> tuple[list[tuple], list[str]]:
     """(function, arguments) of each audit, and the ids that need a larger profile."""
-    from ebm_ref.oracle import zoo, zoo_learning
+    from ebm_ref.oracle import zoo, zoo_annealing, zoo_learning
 
     zoos: tuple[tuple[Any, Sequence[Any]], ...] = (
         (kernel_row, zoo.BUGS),
         (update_row, zoo_learning.LEARNING_BUGS),
+        (annealing_row, zoo_annealing.ANNEALING_BUGS),
     )
     known = {bug.id for _, bugs in zoos for bug in bugs}
     if unknown := [id for id in ids if id not in known]:
@@ -210,9 +225,13 @@ def finished(work: Sequence[tuple], jobs: int) -> Iterator[Iterator[tuple[int, R
 
 def list_bugs(as_json: bool) -> int:
     """Every bug with its words."""
-    from ebm_ref.oracle import zoo, zoo_learning
+    from ebm_ref.oracle import zoo, zoo_annealing, zoo_learning
 
-    zoos: dict[str, Sequence[Any]] = {"kernels": zoo.BUGS, "learning updates": zoo_learning.LEARNING_BUGS}
+    zoos: dict[str, Sequence[Any]] = {
+        "kernels": zoo.BUGS,
+        "learning updates": zoo_learning.LEARNING_BUGS,
+        "annealing": zoo_annealing.ANNEALING_BUGS,
+    }
     fields = ("id", "number", "description", "case", "profile", "killed_by")
     if as_json:
         every = [{name: getattr(bug, name) for name in fields} for bugs in zoos.values() for bug in bugs]
@@ -227,7 +246,7 @@ def list_bugs(as_json: bool) -> int:
 
 def tests_of(rows: Sequence[Row]) -> tuple[str, ...]:
     """The columns of a matrix."""
-    return UPDATE_TESTS if rows[0]["kind"] == "update" else KERNEL_TESTS
+    return {"update": UPDATE_TESTS, "annealing": ANNEALING_TESTS}.get(rows[0]["kind"], KERNEL_TESTS)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -248,7 +267,11 @@ def write_matrix(folder: Path, rows: Sequence[Row], profile: str, seed: int) -> 
     folder.mkdir(parents=True, exist_ok=True)
     document = {"format": "ebm-ref-zoo/1", "profile": profile, "seed": seed, "rows": list(rows)}
     files.write_bytes(folder / "zoo.json", json.dumps(document, indent=1).encode())
-    for kind, name in (("kernel", "kill_matrix"), ("update", "kill_matrix_updates")):
+    for kind, name in (
+        ("kernel", "kill_matrix"),
+        ("update", "kill_matrix_updates"),
+        ("annealing", "kill_matrix_annealing"),
+    ):
         of_kind = [row for row in rows if row["kind"] == kind]
         if not of_kind:
             continue
@@ -257,7 +280,7 @@ def write_matrix(folder: Path, rows: Sequence[Row], profile: str, seed: int) -> 
             [1.0 if t in row["killed_by"] else 0.0 if t in row["passed"] else math.nan for t in tests]
             for row in of_kind
         ]
-        title = f"Wrong {kind}s against tests, profile {profile}, seed {seed}"
+        title = f"Wrong {kind} code against tests, profile {profile}, seed {seed}"
         figure = plots.kill_matrix([row["id"] for row in of_kind], tests, values, title=title)
         files.write_bytes(folder / f"{name}.png", plots.to_png_bytes(figure))
         files.write_bytes(folder / f"{name}.svg", plots.to_svg(figure).encode())
@@ -273,7 +296,7 @@ def conclude_zoo(rows: Sequence[Row], later: Sequence[str], seconds: float, as_j
         emit({"passed": not alive and not rejected, "alive": alive, "rejected": rejected, "not_due": list(later),
               "seconds": round(seconds, 1), "rows": list(rows)}, True)  # fmt: skip
         return 1 if alive or rejected else 0
-    for kind, title in (("kernel", "wrong kernels"), ("update", "wrong learning updates")):
+    for kind, title in (("kernel", "wrong kernels"), ("update", "wrong updates"), ("annealing", "wrong annealers")):
         if of_kind := [row for row in wrong if row["kind"] == kind]:
             click.echo(f"{title}\n{table(of_kind)}\n")
     for row in rows:
