@@ -28,7 +28,7 @@ Check = Callable[[], Report]
 def models() -> list[tuple[str, ebm_ref.RBM | ebm_ref.BoltzmannMachine]]:
     """The small models: tempered, rectangular, generic."""
     return [
-        ("RBM 4x2 at beta 0.7", ebm_ref.RBM.random(4, 2, 1.2, seed=11).tempered(0.7)),
+        ("RBM 3x2 at beta 0.7", ebm_ref.RBM.random(3, 2, 1.2, seed=11).tempered(0.7)),
         ("RBM 2x3 at beta 1.6", ebm_ref.RBM.random(2, 3, 1.0, seed=12).tempered(1.6)),
         ("Boltzmann machine of 5 at beta 1.3", ebm_ref.BoltzmannMachine.random(5, 0.9, seed=13).tempered(1.3)),
     ]

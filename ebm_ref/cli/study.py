@@ -1,7 +1,8 @@
 """The study that ``ebm-ref verify`` opens with: one RBM on the hand-written digits, trained four ways from one start.
 
 Exact gradient, CD-1, CD-10 and PCD see the same batches with the same optimiser; after every epoch the exact
-log-likelihood is computed, so the curves hold no estimate.
+log-likelihood is computed, so the curves hold no estimate.  The likelihood is not concave: from another start CD-1 can
+end in the better optimum, so start and batches are fixed.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from ebm_ref.learning.fit import Fit
 from ebm_ref.models.states import all_states
 from ebm_ref.oracle import Report, Result
 
-N_HIDDEN, N_EPOCHS, BATCH_SIZE = 14, 100, 100
+N_HIDDEN, N_EPOCHS, BATCH_SIZE = 14, 60, 100
 LEARNING_RATE, MOMENTUM = 0.2, 0.5
+SEED = 0  # of the start and the batches: the study is one fixed experiment, whatever the seed of the checks
 TOLERANCE = 1e-10  # nats, between reported values and the independent evaluation
 
 
@@ -36,11 +38,11 @@ class Study:
     n_updates: int
 
 
-def run_study(seed: int, epochs: int, advance: Callable[[float], None]) -> Study:
+def run_study(epochs: int, advance: Callable[[float], None]) -> Study:
     """Train the four models; ``advance`` is told each finished share of the work."""
     data = ebm_ref.datasets.digits().binary
     n_updates = epochs * -(-len(data) // BATCH_SIZE)
-    start = base_rate_rbm(data, N_HIDDEN, seed)
+    start = base_rate_rbm(data, N_HIDDEN, SEED)
     optimiser = ebm_ref.sgd(ebm_ref.LinearDecay(LEARNING_RATE, n_updates), MOMENTUM)
     estimators: dict[str, Any] = {
         "exact gradient": ebm_ref.exact_gradient(),
@@ -51,9 +53,9 @@ def run_study(seed: int, epochs: int, advance: Callable[[float], None]) -> Study
     fits, samples, seconds = {}, {}, {}
     for name, estimator in estimators.items():
         began = time.perf_counter()
-        fits[name] = ebm_ref.fit(start, data, estimator, optimiser, epochs, BATCH_SIZE, seed, progress=False)
+        fits[name] = ebm_ref.fit(start, data, estimator, optimiser, epochs, BATCH_SIZE, SEED, progress=False)
         seconds[name] = time.perf_counter() - began
-        chain = ebm_ref.sample(ebm_ref.block_gibbs(fits[name].model), data[:40], 2000, seed, thin=2000)
+        chain = ebm_ref.sample(ebm_ref.block_gibbs(fits[name].model), data[:40], 2000, SEED, thin=2000)
         samples[name] = fits[name].model.visible_probabilities(chain.hidden[:, 0])
         advance(0.7 if name == "exact gradient" else 0.1)
     return Study(data, fits, samples, seconds, n_updates)
@@ -70,7 +72,8 @@ def independent_log_likelihood(model: ebm_ref.RBM, data: np.ndarray) -> float:
         z = model.a + block @ model.W.T
         parts.append(logsumexp(block @ model.b + logsumexp([np.zeros_like(z), z], axis=0).sum(axis=1)))
         minus_energy = data @ model.a + block @ model.b[:, None] + block @ (data @ model.W).T  # (states, rows)
-        log_joint = np.logaddexp(log_joint, logsumexp(minus_energy, axis=0))
+        top = minus_energy.max(axis=0)
+        log_joint = np.logaddexp(log_joint, top + np.log(np.exp(minus_energy - top).sum(axis=0)))
     return float(log_joint.mean() - logsumexp(parts))
 
 

@@ -74,7 +74,7 @@ file_path = click.Path(dir_okay=False)
     help="The chi-square distance that a file must be able to show  [default: 0.2]",
 )
 @click.option(
-    "--epochs", metavar="N", type=click.IntRange(min=1), help="Of the package's own study on digits  [default: 100]"
+    "--epochs", metavar="N", type=click.IntRange(min=1), help="Of the package's own study on digits  [default: 60]"
 )
 @click.option(
     "--out",
@@ -177,7 +177,7 @@ def verify_package(folder: Path, profile: str, seed: int, epochs: int | None, ou
     began = time.perf_counter()
     checks = list(self_checks(profile, seed))
     with track(STUDY_SHARE + len(checks), "verifying", enabled=not quiet) as bar:
-        study = run_study(seed, epochs or N_EPOCHS, lambda share: bar(STUDY_SHARE * share))
+        study = run_study(epochs or N_EPOCHS, lambda share: bar(STUDY_SHARE * share))
         reports, seconds = [study_report(study, seed)], [sum(study.seconds.values())]
         for check in checks:
             start = time.perf_counter()
