@@ -2,7 +2,9 @@
 
 Exact gradient, CD-1, CD-10 and PCD see the same batches with the same optimiser; after every epoch the exact
 log-likelihood is computed, so the curves hold no estimate.  The likelihood is not concave: from another start CD-1 can
-end in the better optimum, so start and batches are fixed.
+end in the better optimum.  So "CD-1 <= exact" is a statement about this one fixed start, batch order and setting, which
+were chosen after trial runs: in 5 of 35 pairs of runs (other rates, sizes, optimisers, seeds) CD-1 ended higher, among
+them 1 of 4 seeds at the present setting, by 0.07 nats a row.
 """
 
 from __future__ import annotations
