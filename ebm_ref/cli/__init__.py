@@ -1,4 +1,4 @@
-"""The command line: ``ebm-ref verify | exact | sample | train | plot``.
+"""The command line: ``ebm-ref verify | exact | sample | train | plot | zoo | vectors | bench``.
 
 Exit status: 0 it holds, 1 it does not hold, 2 wrong use, 3 too little data to tell.
 Commands import what they need when they run, so that ``--help`` is quick.

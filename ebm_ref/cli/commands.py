@@ -190,10 +190,11 @@ def image_shape(shape: str | None, n_pixels: int) -> tuple[int, int]:
 
 
 def _register() -> None:
+    from ebm_ref.cli.bench import bench
     from ebm_ref.cli.oracle_commands import vectors, zoo
     from ebm_ref.cli.verify import verify
 
-    for command in (verify, vectors, zoo):
+    for command in (verify, vectors, zoo, bench):
         cli.add_command(command)
 
 
