@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ebm_ref.learning.fit import Fit, fit
     from ebm_ref.learning.optimisers import LinearDecay, adam, sgd
     from ebm_ref.models.boltzmann import BoltzmannMachine
+    from ebm_ref.models.grbm import GRBM
     from ebm_ref.models.rbm import RBM
     from ebm_ref.samplers.gibbs import block_gibbs, gibbs
     from ebm_ref.samplers.metropolis import metropolis
@@ -30,6 +31,7 @@ _MODULES = ("compile", "datasets", "errors", "exact", "oracle", "plots")
 _HOMES = {
     "RBM": "models.rbm",
     "BoltzmannMachine": "models.boltzmann",
+    "GRBM": "models.grbm",
     "Stream": "kernels.noise",
     "block_gibbs": "samplers.gibbs",
     "gibbs": "samplers.gibbs",

@@ -9,16 +9,18 @@ from typing import Any
 from ebm_ref import files
 from ebm_ref.errors import DomainError
 from ebm_ref.models.boltzmann import BoltzmannMachine
+from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.rbm import RBM
 from ebm_ref.samplers.sample import Chain
 
-RECORDS = (RBM, BoltzmannMachine)
+RECORDS = (RBM, BoltzmannMachine, GRBM)
 
 
 def load(path: str | os.PathLike) -> Any:
     """The model or chain in an ``.npz`` file written by ``save``, bit for bit; or a model from its bare arrays.
 
-    Bare arrays are W, a, b (RBM) or J, c (Boltzmann machine), as ``numpy.savez(path, W=W, a=a, b=b)`` writes them.
+    Bare arrays are W, a, b (RBM), J, c (Boltzmann machine) or W, mu, log_var, b (GRBM), as
+    ``numpy.savez(path, W=W, a=a, b=b)`` writes them.
 
     Raises DomainError for any other file; nothing in a file is ever executed.
     """

@@ -12,6 +12,11 @@ RBM_2X4 = er.RBM.random(2, 4, 1.2, seed=5).tempered(0.8)
 MACHINE_5 = er.BoltzmannMachine.random(5, 0.9, seed=3, n_visible=3)
 MACHINE_4 = er.BoltzmannMachine.random(4, 1.3, seed=8).tempered(1.25)
 
+GRBM_3X2 = er.GRBM(
+    [[1.3, -0.7], [-0.4, 2.1], [0.9, -1.6]], [-0.3, 0.8, -1.1], [0.4, -0.9, 0.15], [0.25, -0.6]
+)  # three different variances
+GRBM_2X3 = er.GRBM.random(2, 3, 1.2, seed=5).tempered(0.8)
+
 MODELS = (
     pytest.param(RBM_3X2, id="rbm_3x2"),
     pytest.param(RBM_2X4, id="rbm_2x4_tempered"),
@@ -23,6 +28,15 @@ MODELS = (
     pytest.param(MACHINE_5, id="machine_5_with_2_hidden"),
     pytest.param(MACHINE_4, id="machine_4_visible"),
     pytest.param(er.BoltzmannMachine.random(2, 3.0, seed=6, n_visible=1), id="machine_2"),
+)
+
+GRBMS = (
+    pytest.param(GRBM_3X2, id="grbm_3x2"),
+    pytest.param(GRBM_2X3, id="grbm_2x3_tempered"),
+    pytest.param(er.GRBM.random(1, 4, 1.5, seed=1), id="grbm_1x4"),
+    pytest.param(er.GRBM.random(4, 1, 1.0, seed=2), id="grbm_4x1"),
+    pytest.param(er.GRBM([[0.0, 0.0]] * 2, [0.5, -1.5], [-1.0, 0.7], [0.75, -2.0]), id="grbm_without_weights"),
+    pytest.param(er.GRBM(np.zeros((2, 0)), [0.5, -1.5], [0.2, -0.4], []), id="grbm_without_hidden"),
 )
 
 SAMPLERS = (
