@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ebm_ref.learning.estimators import cd, exact_gradient, pcd
     from ebm_ref.learning.fit import Fit, fit
     from ebm_ref.learning.optimisers import LinearDecay, adam, sgd
+    from ebm_ref.models.analytic import Gaussian, GaussianMixture
     from ebm_ref.models.boltzmann import BoltzmannMachine
     from ebm_ref.models.grbm import GRBM
     from ebm_ref.models.rbm import RBM
@@ -32,6 +33,8 @@ _HOMES = {
     "RBM": "models.rbm",
     "BoltzmannMachine": "models.boltzmann",
     "GRBM": "models.grbm",
+    "Gaussian": "models.analytic",
+    "GaussianMixture": "models.analytic",
     "Stream": "kernels.noise",
     "block_gibbs": "samplers.gibbs",
     "gibbs": "samplers.gibbs",

@@ -8,12 +8,13 @@ from typing import Any
 
 from ebm_ref import files
 from ebm_ref.errors import DomainError
+from ebm_ref.models.analytic import Gaussian, GaussianMixture
 from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.rbm import RBM
 from ebm_ref.samplers.sample import Chain
 
-RECORDS = (RBM, BoltzmannMachine, GRBM)
+RECORDS = (RBM, BoltzmannMachine, GRBM, Gaussian, GaussianMixture)
 
 
 def load(path: str | os.PathLike) -> Any:
