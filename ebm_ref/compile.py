@@ -107,16 +107,21 @@ class _PackageCache(caching.FunctionCache):
             pass  # no disk cache here: the function is compiled again next time
 
 
-def _compile(function: Callable, name: str, flags: set[str], cached: bool) -> Callable:
-    compiled: Any = numba.njit(nogil=True, error_model="numpy", fastmath=flags or False)(function)
+def _compile(function: Callable, name: str, flags: set[str], cached: bool, inlined: bool = False) -> Callable:
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": flags or False}
+    compiled: Any = numba.njit(**options, forceinline=inlined)(function)
     if cached and not config.DISABLE_JIT:
         compiled._cache = _PackageCache(function, name)
     return compiled
 
 
-def jit(function: Callable, *, flags: tuple[str, ...] = ()) -> Callable:
-    """Compile for the CPU.  ``flags`` grants single LLVM fast-math flags, where a test shows that the bound holds."""
-    return _compile(function, _name(function), set(flags), _is_ours(function))
+def jit(function: Callable, *, flags: tuple[str, ...] = (), inlined: bool = False) -> Callable:
+    """Compile for the CPU.  ``flags`` grants single LLVM fast-math flags, where a test shows that the bound holds.
+
+    ``inlined`` puts the function into its callers however long it is, so that loops over it can vectorise.
+    """
+    name = _name(function) + ".inlined" * inlined
+    return _compile(function, name, set(flags), _is_ours(function), inlined)
 
 
 def _name(function: Callable) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
-from ebm_ref.compile import over_chains
+from ebm_ref.compile import jit, over_chains
 from ebm_ref.errors import DomainError, require_int
-from ebm_ref.maths.philox import LOW2, S2, S11, S21, S32, TIE, TWO53, philox4x32
+from ebm_ref.maths.philox import LOW2, LOW32, S2, S11, S21, S32, TIE, TWO53, philox4x32, philox4x32_inlined
+from ebm_ref.maths.smooth import EDGE, minus_log_gap, normal_centre, normal_tail
+
+LANES = 16  # chains that a tile holds side by side: loops over them vectorise
 
 PURPOSES = {
     "start": 1,  # hidden units of an initial state, drawn from p(h | x)
@@ -69,8 +71,12 @@ class Stream:
 
     def normal(self, step: int, shape: tuple[int, int]) -> np.ndarray:
         """Standard normals by inversion, Phi^-1(u + 2^-54): one per uniform, shape (chains, units)."""
-        u = self.uniform(step, shape)
-        return np.where(u < 0.5, ndtri(u + 0.5 / TWO53), -ndtri((1.0 - u) - 0.5 / TWO53))  # 1 - u is exact
+        require_int("step", step, 0, 2**48 - 1)
+        require_int("first_chain + chains", self.first_chain + shape[0], 0, 2**32)
+        n_tiles, n_blocks = -(-shape[0] // LANES), -(-shape[1] // 4)
+        z, x = np.empty((n_tiles, 4 * n_blocks * LANES)), np.empty((n_tiles, 4 * LANES))
+        fill_normal(n_tiles, z, x, np.uint64(step), self.address, work=60 * z.size)
+        return from_tiles(z, shape[0], 4 * n_blocks)[:, : shape[1]]
 
 
 def uniform_row(chain, out, step, address):
@@ -80,7 +86,7 @@ def uniform_row(chain, out, step, address):
     c3 = purpose | ((step >> S32) << np.uint64(16))
     for unit in range(0, out.shape[1], 4):
         block = np.uint64(unit) >> S2
-        h0, h1, h2, h3 = philox4x32(block, c1, c2, c3, k0, k1)
+        h0, h1, h2, h3 = philox4x32_inlined(block, c1, c2, c3, k0, k1)
         l0, l1, l2, l3 = philox4x32(block | TIE, c1, c2, c3, k0, k1)
         for j in range(unit, min(unit + 4, out.shape[1])):
             lane = np.uint64(j) & LOW2
@@ -90,3 +96,80 @@ def uniform_row(chain, out, step, address):
 
 
 fill_uniform = over_chains(uniform_row)
+
+
+# Normals, a tile of LANES chains at a time: elements [u LANES, (u + 1) LANES) of a tile are unit u -------------------
+
+
+def to_tiles(rows: np.ndarray) -> np.ndarray:
+    """Rows (chains, units) as tiles (tiles, units LANES); the last chain fills up the last tile."""
+    n, units = rows.shape
+    n_tiles = -(-n // LANES)
+    tiles = rows[np.minimum(np.arange(n_tiles * LANES), n - 1)].reshape(n_tiles, LANES, units)
+    return np.ascontiguousarray(tiles.transpose(0, 2, 1)).reshape(n_tiles, units * LANES)
+
+
+def from_tiles(tiles: np.ndarray, n_chains: int, units: int) -> np.ndarray:
+    """The inverse of ``to_tiles``: rows (chains, units)."""
+    rows = tiles.reshape(len(tiles), units, LANES).transpose(0, 2, 1).reshape(len(tiles) * LANES, units)
+    return np.ascontiguousarray(rows[:n_chains])
+
+
+def centred(high, low):
+    """2 u - 1 + 2^-53, exact and symmetric about 0, from the two words of a uniform u."""
+    return float((high << S21) | (low >> S11)) * (2.0 / TWO53) - (1.0 - 1.0 / TWO53)
+
+
+def centred_words(x, block, chain, c2, c3, k0, k1):
+    """x = 2 u - 1 + 2^-53 of the four units of a block, for consecutive chains: x (4 lanes,), unit by unit."""
+    lanes = len(x) // 4
+    x0, x1, x2, x3 = x[:lanes], x[lanes : 2 * lanes], x[2 * lanes : 3 * lanes], x[3 * lanes :]
+    for lane in range(lanes):
+        c1 = (chain + np.uint64(lane)) & LOW32
+        h0, h1, h2, h3 = philox4x32_inlined(block, c1, c2, c3, k0, k1)
+        l0, l1, l2, l3 = philox4x32_inlined(block | TIE, c1, c2, c3, k0, k1)
+        x0[lane], x1[lane], x2[lane], x3[lane] = centred(h0, l0), centred(h1, l1), centred(h2, l2), centred(h3, l3)
+
+
+def quantiles(z, x):
+    """z = Phi^-1((1 + x) / 2): one loop for all, then the few that lie in the tails."""
+    n_tails = 0
+    for k in range(len(x)):
+        w = minus_log_gap(x[k])
+        z[k] = normal_centre(x[k], w)
+        n_tails += w > EDGE
+    if n_tails:
+        for k in range(len(x)):
+            w = minus_log_gap(x[k])
+            if w > EDGE:
+                z[k] = normal_tail(x[k], w)
+
+
+centred = jit(centred)
+centred_words = jit(centred_words)
+quantiles = jit(quantiles)
+
+
+def tile_normals(z, x, first_unit, chain, step, purpose, k0, k1):
+    """Normals of the units from ``first_unit`` (a multiple of 4) on, for the chains of a tile from ``chain`` on.
+
+    z (4 blocks LANES,) is filled, x (4 LANES,) is scratch.
+    """
+    c2 = step & LOW32
+    c3 = purpose | ((step >> S32) << np.uint64(16))
+    size = len(x)
+    for block in range(len(z) // size):
+        centred_words(x, np.uint64(first_unit // 4 + block), chain, c2, c3, k0, k1)
+        quantiles(z[block * size : (block + 1) * size], x)
+
+
+tile_normals = jit(tile_normals)
+
+
+def normal_tile(tile, z, x, step, address):
+    """z[tile] = the normals of these chains at this step."""
+    chain = address[3] + np.uint64(tile * LANES)
+    tile_normals(z[tile], x[tile], 0, chain, step, address[0], address[1], address[2])
+
+
+fill_normal = over_chains(normal_tile)

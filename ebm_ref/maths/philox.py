@@ -70,6 +70,7 @@ def bernoulli(p, first, unit, chain, step, purpose, k0, k1):
     return 1.0 if low < (threshold & LOW21) else 0.0
 
 
+philox4x32_inlined = jit(philox4x32, inlined=True)  # for loops over chains
 philox4x32 = jit(philox4x32)
 word = jit(word)
 uniform = jit(uniform)
