@@ -1,5 +1,6 @@
 """Fast exact answers by enumeration: partition functions, probabilities, moments, transition matrices, updates."""
 
+from ebm_ref.exact.mixture import mixture
 from ebm_ref.exact.moments import (
     Moments,
     entropy,
@@ -19,6 +20,7 @@ from ebm_ref.exact.probabilities import (
     probabilities,
     sample,
 )
+from ebm_ref.exact.quadrature import grid_kl_divergence, grid_log_partition
 from ebm_ref.exact.transitions import (
     asymptotic_covariance,
     is_reversible,
@@ -29,8 +31,8 @@ from ebm_ref.exact.transitions import (
 from ebm_ref.exact.updates import cd_gradient
 
 __all__ = (
-    "Moments", "asymptotic_covariance", "cd_gradient", "entropy", "fisher_information", "heat_capacity",
-    "is_reversible", "joint_map", "joint_probabilities", "kl_divergence", "log_likelihood",
-    "log_likelihood_gradient", "log_partition", "log_prob", "mean_energy", "moments", "probabilities", "sample",
-    "spectral_gap", "stationary_distribution", "transition_matrix",
+    "Moments", "asymptotic_covariance", "cd_gradient", "entropy", "fisher_information", "grid_kl_divergence",
+    "grid_log_partition", "heat_capacity", "is_reversible", "joint_map", "joint_probabilities", "kl_divergence",
+    "log_likelihood", "log_likelihood_gradient", "log_partition", "log_prob", "mean_energy", "mixture", "moments",
+    "probabilities", "sample", "spectral_gap", "stationary_distribution", "transition_matrix",
 )  # fmt: skip

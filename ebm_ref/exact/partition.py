@@ -2,6 +2,8 @@
 
 RBM: log Z = log sum_h exp(b.h + sum_i softplus(a_i + (Wh)_i)) over the smaller layer: 2^min(nv, nh) states.
 Boltzmann machine: log Z = log sum_s exp(-E(s)), 2^n states.
+GRBM: log Z = log sum_h exp(-G(h)) over the 2^nh components of the mixture, G the hidden free energy; its product form
+is that of the Boltzmann machine of h, models/grbm (15).  A law whose log Z is known has no method.
 
 method       how                                                         error, relative to max(1, |log Z|)
 vectorized   NumPy, blocks of states, softplus and log-sum-exp           1e-14
@@ -24,7 +26,10 @@ import numpy as np
 from ebm_ref.compile import get_num_threads
 from ebm_ref.errors import BackendError, DomainError, ModelTooLargeError, require_choice
 from ebm_ref.kernels import enumeration as kernels
+from ebm_ref.kernels.grbm import run_mixture_gray
+from ebm_ref.models.analytic import Gaussian, GaussianMixture
 from ebm_ref.models.boltzmann import BoltzmannMachine
+from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.rbm import RBM, softplus
 from ebm_ref.models.states import all_states, subset_sums
 from ebm_ref.progress import track
@@ -36,10 +41,13 @@ SECONDS_PER_PIECE = 0.5
 MAX_SHARD_BITS = 8
 LOW_BITS = 8
 BLOCK_BITS = 11  # states in one block of the vectorised route
+SAFE_FIELD = 1000.0  # GRBM: beyond it the pairs of the hidden machine cancel with a loss of digits
+
+Enumerable = RBM | BoltzmannMachine | GRBM
 
 
 def log_partition(
-    model: RBM | BoltzmannMachine,
+    model: Enumerable | Gaussian | GaussianMixture,
     *,
     method: str = "auto",
     device: str = "cpu",
@@ -60,6 +68,8 @@ def log_partition(
         raise BackendError(
             "device='cuda': log_partition runs on the CPU; use device='cpu', or executor= for more cores"
         )
+    if isinstance(model, Gaussian | GaussianMixture):
+        return model.log_z
     if isinstance(model, RBM) and model.n_hidden > model.n_visible:
         model = model.swapped()
     if method == "auto":
@@ -69,18 +79,25 @@ def log_partition(
             "method='product': expected a hidden unit, and largest logits that sum to less than"
             f" {SAFE_LOGIT:g} over any 4 units; use method='auto'"
         )
+    if isinstance(model, GRBM) and method == "product":
+        machine, constant = model.hidden_machine()
+        below = log_partition(machine, method=method, executor=executor, progress=progress, max_seconds=max_seconds)
+        return below - constant
     refuse_too_long("log_partition", model, method, max_seconds)
-    shards = {"product": product_shards, "gray": gray_shards, "vectorized": vectorized_shards}[method](model)
+    routes: dict[str, Callable[..., Shards]] = {
+        "product": product_shards, "gray": gray_shards, "vectorized": vectorized_shards,
+    }  # fmt: skip
+    shards = routes[method](model)
     n_pieces = 64 if executor is not None else math.ceil(estimated_seconds(model, method) / SECONDS_PER_PIECE)
     return merge(_run(shards, n_pieces, executor, progress))
 
 
-def enumerated(model: RBM | BoltzmannMachine) -> tuple[int, int]:
+def enumerated(model: Enumerable) -> tuple[int, int]:
     """(number of enumerated units, work per state in units)."""
-    return (model.n_hidden, model.n_visible) if isinstance(model, RBM) else (model.n_units, 4)
+    return (model.n_units, 4) if isinstance(model, BoltzmannMachine) else (model.n_hidden, model.n_visible)
 
 
-def estimated_seconds(model: RBM | BoltzmannMachine, method: str) -> float:
+def estimated_seconds(model: Enumerable, method: str) -> float:
     """Rough time of the sum on this machine's threads."""
     n, width = enumerated(model)
     return math.ldexp((width + 20) * NANOSECONDS[method] * 1e-9 / get_num_threads(), n) if n < 1000 else math.inf
@@ -98,8 +115,13 @@ def refuse_too_long(what: str, model, method: str, max_seconds: float) -> None:
         )
 
 
-def product_is_safe(model: RBM | BoltzmannMachine) -> bool:
+def product_is_safe(model: Enumerable) -> bool:
     """Whether no factor of the product form, nor a product of four, can leave the normal float64 range."""
+    if isinstance(model, GRBM):
+        if not model.n_hidden:
+            return False
+        machine, _ = model.hidden_machine()
+        return bool(np.abs(machine.J).sum() + np.abs(machine.c).sum() < SAFE_FIELD) and product_is_safe(machine)
     if isinstance(model, BoltzmannMachine):
         n_low = min(LOW_BITS, model.n_units)
         return bool(np.abs(model.J[:n_low]).sum() + np.abs(model.c[:n_low]).sum() < SAFE_LOGIT)
@@ -119,7 +141,7 @@ def _shard_bits(n: int) -> int:
     return max(0, min(MAX_SHARD_BITS, n - LOW_BITS))
 
 
-def gray_shards(model: RBM | BoltzmannMachine) -> Shards:
+def gray_shards(model: Enumerable) -> Shards:
     """The sum by Gray code."""
     n, _ = enumerated(model)
     return 2 ** _shard_bits(n), partial(_gray, model, n - _shard_bits(n))
@@ -131,6 +153,11 @@ def _gray(model, n_low: int, first: int, count: int) -> np.ndarray:
         scratch = np.empty((count, model.n_visible))
         WT = np.ascontiguousarray(model.W.T)
         kernels.run_layer_gray(count, first, out, scratch, WT, model.a, model.b, n_low, work=2.0**60)
+    elif isinstance(model, GRBM):
+        scratch, WT = np.empty((count, model.n_visible)), np.ascontiguousarray(model.W.T)
+        linear, half = model.mu / model.variance, 0.5 / model.variance
+        run_mixture_gray(count, first, out, scratch, WT, linear, half, model.b, n_low, work=2.0**60)
+        out[:, 0] += model.log_gaussian
     else:
         scratch = np.empty((count, model.n_units))
         kernels.run_machine_gray(count, first, out, scratch, model.J, model.c, n_low, work=2.0**60)
@@ -210,7 +237,7 @@ def _machine_product(model, low_weight, n_low: int, n_own: int, first: int, coun
     return out
 
 
-def vectorized_shards(model: RBM | BoltzmannMachine) -> Shards:
+def vectorized_shards(model: Enumerable) -> Shards:
     """The sum in plain NumPy: the readable route.  A shard is one block of low states under fixed high bits."""
     n, _ = enumerated(model)
     n_low = min(BLOCK_BITS, n)
@@ -226,11 +253,11 @@ def _vectorized(model, n_low: int, first: int, count: int) -> np.ndarray:
     return pairs
 
 
-def log_weight_block(model: RBM | BoltzmannMachine, n_low: int, block: int) -> tuple[np.ndarray, np.ndarray]:
+def log_weight_block(model: Enumerable, n_low: int, block: int) -> tuple[np.ndarray, np.ndarray]:
     """(log weights (2**n_low,), fields) of the enumerated states whose bits above ``n_low`` are those of ``block``.
 
     RBM: b.h + sum_i softplus(z_i), and z = a + Wh (2**n_low, n_visible), h being enumerated.
-    Boltzmann machine: -E(s), and the low bits of s (2**n_low, n_low).
+    Boltzmann machine: -E(s), and the low bits of s (2**n_low, n_low).  GRBM: -G(h), and the low bits of h.
     """
     n, _ = enumerated(model)
     high = high_bits(block, n - n_low)
@@ -240,6 +267,12 @@ def log_weight_block(model: RBM | BoltzmannMachine, n_low: int, block: int) -> t
         bias = subset_sums(model.b[:n_low, None])[:, 0] + high @ model.b[n_low:]
         return bias + softplus(z).sum(axis=1), z
     low = all_states(n_low)
+    if isinstance(model, GRBM):
+        z = subset_sums(model.W.T[:n_low])
+        z += (high[:, None] * model.W.T[n_low:]).sum(axis=0)
+        bias = subset_sums(model.b[:n_low, None])[:, 0] + high @ model.b[n_low:]
+        gain = (z * (model.mu + 0.5 * z) / model.variance).sum(axis=1)
+        return bias + gain + model.log_gaussian, low
     within = -BoltzmannMachine(model.J[:n_low, :n_low], model.c[:n_low]).joint_energy(low)
     above = -BoltzmannMachine(model.J[n_low:, n_low:], model.c[n_low:]).joint_energy(high[None])[0]
     return within + low @ (model.J[:n_low, n_low:] @ high) + above, low

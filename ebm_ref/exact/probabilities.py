@@ -9,9 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from ebm_ref.errors import DomainError, ShapeError, as_float_array, require_int, require_some_rows
-from ebm_ref.exact.partition import BLOCK_BITS, log_partition, log_weight_block
+from ebm_ref.exact.partition import BLOCK_BITS, Enumerable, enumerated, log_partition, log_weight_block
 from ebm_ref.kernels.noise import Stream
+from ebm_ref.models.analytic import Gaussian, GaussianMixture
 from ebm_ref.models.boltzmann import BoltzmannMachine
+from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.rbm import RBM
 from ebm_ref.models.states import all_states, require_few_states
 
@@ -19,12 +21,19 @@ TABLE_BITS = 26  # a table of 2**26 float64 is half a GiB
 USE_SAMPLES = "use sample() and estimate"
 
 
-def log_prob(model: RBM | BoltzmannMachine, x) -> np.ndarray:
+def require_binary_model(what: str, model, instead: str = "") -> None:
+    """Refuse models whose visible units are not 0 and 1."""
+    if not isinstance(model, RBM | BoltzmannMachine):
+        remedy = f"; use {instead}" if instead else ""
+        raise DomainError(f"{what}: expected a model of binary units, got {type(model).__name__}{remedy}")
+
+
+def log_prob(model: Enumerable | Gaussian | GaussianMixture, x) -> np.ndarray:
     """log p(x) = -F(x) - log Z of rows x (batch, n_visible), in nats, (batch,)."""
     return -model.free_energy(x) - log_partition(model)
 
 
-def log_likelihood(model: RBM | BoltzmannMachine, data) -> float:
+def log_likelihood(model: Enumerable | Gaussian | GaussianMixture, data) -> float:
     """Mean of log p(x) over the rows of ``data`` (n, n_visible), in nats per row."""
     return float(-model.free_energy(require_some_rows("data", data, model.n_visible)).mean() - log_partition(model))
 
@@ -35,34 +44,42 @@ def probabilities(model: RBM | BoltzmannMachine) -> np.ndarray:
     >>> probabilities(RBM([[0.0]], [0.0], [0.0]))
     array([0.5, 0.5])
     """
+    require_binary_model("probabilities", model, "log_prob")
     require_few_states("probabilities", model.n_visible, TABLE_BITS, USE_SAMPLES)
     if isinstance(model, BoltzmannMachine):
         joint = joint_probabilities(model)
         return joint.reshape(2**model.n_hidden, 2**model.n_visible).sum(axis=0)
-    return np.exp(_layer_log_weights(model.swapped()) - log_partition(model))
+    return np.exp(layer_log_weights(model.swapped()) - log_partition(model))
 
 
 def joint_probabilities(model: RBM | BoltzmannMachine) -> np.ndarray:
     """p(x, h) of every joint state, (2**n_units,), visible units in the low bits of the index."""
+    require_binary_model("joint_probabilities", model, "log_prob")
     require_few_states("joint_probabilities", model.n_units, TABLE_BITS, USE_SAMPLES)
-    return np.exp(_layer_log_weights(model.to_boltzmann()) - log_partition(model))
+    return np.exp(layer_log_weights(model.to_boltzmann()) - log_partition(model))
 
 
-def _layer_log_weights(model: RBM | BoltzmannMachine) -> np.ndarray:
-    """log of the unnormalised weight of every enumerated state: the hidden layer of an RBM, all of a machine."""
-    n = model.n_hidden if isinstance(model, RBM) else model.n_units
+def layer_log_weights(model: Enumerable) -> np.ndarray:
+    """log of the unnormalised weight of every enumerated state: the hidden layer, or all of a machine."""
+    n, _ = enumerated(model)
     n_low = min(BLOCK_BITS, n)
     return np.concatenate([log_weight_block(model, n_low, block)[0] for block in range(2 ** (n - n_low))])
 
 
-def sample(model: RBM | BoltzmannMachine, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """n independent exact draws: (x (n, n_visible), h (n, n_hidden)), float64 of 0 and 1.
+def sample(model: Enumerable | Gaussian | GaussianMixture, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """n independent exact draws: (x (n, n_visible), h (n, n_hidden)), float64; binary units are 0 and 1.
 
     >>> x, h = sample(RBM.random(3, 2, 1.0), 5, seed=0)
     >>> x.shape, h.shape
     ((5, 3), (5, 2))
     """
     n = require_int("n", n)
+    if isinstance(model, Gaussian | GaussianMixture):
+        return model.sample(n, seed), np.zeros((n, 0))
+    if isinstance(model, GRBM):
+        h = _sample_states(model, model.n_hidden, n, seed)
+        z = Stream(seed, "exact_units").normal(0, (n, model.n_visible))
+        return model.mu + np.einsum("nj,ij->ni", h, model.W) + np.sqrt(model.variance) * z, h  # no BLAS: a row's bits
     if isinstance(model, RBM) and model.n_hidden > model.n_visible:
         h, x = _sample_layers(model.swapped(), n, seed)
         return x, h
@@ -80,22 +97,23 @@ def _sample_layers(model: RBM, n: int, seed: int) -> tuple[np.ndarray, np.ndarra
 
 def _sample_states(model, n_bits: int, n: int, seed: int) -> np.ndarray:
     require_few_states("sample", n_bits, TABLE_BITS, "use parallel chains")
-    log_weights = _layer_log_weights(model)
+    log_weights = layer_log_weights(model)
     cumulative = np.cumsum(np.exp(log_weights - log_weights.max()))
     u = Stream(seed, "exact_state").uniform(0, (n, 1))[:, 0]
     index = np.minimum(np.searchsorted(cumulative, u * cumulative[-1], side="right"), len(cumulative) - 1)
     return (index[:, None] >> np.arange(n_bits) & 1).astype(np.float64)
 
 
-def joint_map(model: RBM | BoltzmannMachine) -> tuple[np.ndarray, np.ndarray]:
+def joint_map(model: Enumerable) -> tuple[np.ndarray, np.ndarray]:
     """argmax p(x,h): (x (n_visible,), h (n_hidden,)), by enumeration of the smaller layer.
 
     RBM: max over h of b.h + sum_i max(0, a_i + (Wh)_i).  Among ties the lowest index wins, a tied unit is 0.
+    GRBM: the most probable component h and its mean m(h), where the density is largest.
     """
     if isinstance(model, RBM) and model.n_hidden > model.n_visible:
         h, x = joint_map(model.swapped())
         return x, h
-    n = model.n_hidden if isinstance(model, RBM) else model.n_units
+    n, _ = enumerated(model)
     require_few_states("joint_map", n, 30, "no polynomial method is known; use many short descents")
     n_low, best, state = min(BLOCK_BITS, n), -np.inf, 0
     low_bias = all_states(n_low) @ model.b[:n_low] if isinstance(model, RBM) else None
@@ -108,6 +126,8 @@ def joint_map(model: RBM | BoltzmannMachine) -> tuple[np.ndarray, np.ndarray]:
         if values[k] > best:
             best, state = values[k], block << n_low | k
     found = (state >> np.arange(n) & 1).astype(np.float64)
+    if isinstance(model, GRBM):
+        return model.visible_mean(found[None])[0], found
     if isinstance(model, RBM):
         return (model.visible_logits(found[None])[0] > 0).astype(np.float64), found
     return found[: model.n_visible], found[model.n_visible :]
@@ -128,6 +148,8 @@ def kl_divergence(p, q) -> float:
 
 
 def _log_law(name: str, law) -> np.ndarray:
+    if hasattr(law, "energy"):
+        require_binary_model("kl_divergence", law, "grid_kl_divergence")
     if isinstance(law, RBM | BoltzmannMachine):
         require_few_states("kl_divergence", law.n_visible, TABLE_BITS, USE_SAMPLES)
         return log_prob(law, all_states(law.n_visible))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ebm_ref.errors import require_binary, require_int, require_some_rows
+from ebm_ref.errors import DomainError, require_binary, require_int, require_some_rows
 from ebm_ref.exact.transitions import layer_conditionals
 from ebm_ref.models.rbm import RBM
 from ebm_ref.models.states import all_states, require_few_states, state_index
@@ -22,6 +22,8 @@ def cd_gradient(model: RBM, data, k: int = 1) -> RBM:
     The random choices of sampled or averaged hidden units in the statistics do not change it; mean-field visible units
     do.  Raises ModelTooLargeError beyond 24 units in all.
     """
+    if not isinstance(model, RBM):
+        raise DomainError(f"cd_gradient: expected an RBM, got {type(model).__name__}")
     x = require_some_rows("data", data, model.n_visible)
     require_binary("data", x)
     require_int("k", k)

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ebm_ref.errors import DomainError, require_choice, require_int
-from ebm_ref.exact.moments import Moments, data_statistics, moments
+from ebm_ref.exact.moments import Moments, data_statistics, difference, layer_statistics, moments
 from ebm_ref.kernels import statistics
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models.boltzmann import BoltzmannMachine
@@ -141,20 +141,7 @@ class PersistentContrastiveDivergence:
 
 def batch_statistics(model: Model, x: np.ndarray) -> Moments:
     """<-dE/dtheta> with x clamped and the hidden units averaged, mean over rows, in a fixed order of summation."""
-    if not isinstance(model, RBM):
-        return data_statistics(model, x)
-    h = statistics.hidden_probabilities(x, model.W, model.b)
-    return Moments(x.mean(axis=0), h.mean(axis=0), statistics.outer_mean(x, h))
-
-
-def difference(model: Model, positive: Moments, negative: Moments):
-    """Positive minus negative statistics as a record of the model's type: the ascent direction."""
-    if isinstance(model, RBM):
-        return RBM(positive.xh - negative.xh, positive.x - negative.x, positive.h - negative.h)
-    assert positive.ss is not None
-    assert negative.ss is not None
-    s = np.concatenate([positive.x - negative.x, positive.h - negative.h])
-    return model.from_statistics(positive.ss - negative.ss, s)
+    return data_statistics(model, x) if isinstance(model, BoltzmannMachine) else layer_statistics(model, x)
 
 
 def exact_gradient() -> ExactGradient:

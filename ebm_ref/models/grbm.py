@@ -25,6 +25,12 @@ Maps: other conventions with the same E, up to a constant where one is given.
      the last with the new W and s2
 (14) flip the hidden units S (h_j -> 1-h_j):  W_.j -> -W_.j,  b_j -> -b_j,  mu -> mu + d,  d = sum_S W_.j,
      constant -sum_S b_j - sum (mu d + d^2/2)/s2
+
+(15) p(h) is the Boltzmann machine with J = W'diag(1/s2)W off the diagonal and c = b + W'(mu/s2) + diag(J)/2:
+     G(h) = E_machine(h) - nv/2 log 2pi - 1/2 sum log_var
+(16) v_U given v_K is the GRBM (W_U, mu_U, log_var_U, b + W_K'(v_K/s2_K))
+(17) from statistics:  <-dE/dW> = <v h'>/s2,  <-dE/dmu> = (<v>-mu)/s2,  <-dE/db> = <h>,
+     <-dE/dlog_var> = (1/2 <(v-mu)^2> - sum_j W_.j <v h_j>)/s2
 """
 
 from __future__ import annotations
@@ -45,6 +51,7 @@ from ebm_ref.errors import (
 )
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models import record as records
+from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.rbm import softplus
 from ebm_ref.models.record import record
 
@@ -149,7 +156,7 @@ class GRBM:
         h = require_rows("h", h, self.n_hidden)
         shift = h @ self.W.T
         gain = ((self.mu * shift + 0.5 * shift**2) / self.variance).sum(axis=1)
-        return -h @ self.b - gain - 0.5 * (self.n_visible * np.log(2 * np.pi) + self.log_var.sum())
+        return -h @ self.b - gain - self.log_gaussian
 
     # conditionals -----------------------------------------------------------------------------------------------------
 
@@ -191,6 +198,11 @@ class GRBM:
         d_mu = -(w @ away) / s2
         d_log_var = w @ (v * (h @ self.W.T) - 0.5 * away**2) / s2  # (8)
         return GRBM(d_W, d_mu, d_log_var, -w @ h)
+
+    def from_statistics(self, x: np.ndarray, square: np.ndarray, h: np.ndarray, xh: np.ndarray) -> GRBM:
+        """(17): the record <-dE/dtheta> from <v>, <(v-mu)^2>, <h> and <v h'>."""
+        s2 = self.variance
+        return GRBM(xh / s2[:, None], (x - self.mu) / s2, (0.5 * square - (self.W * xh).sum(axis=1)) / s2, h)
 
     # maps to other machines and conventions ---------------------------------------------------------------------------
 
@@ -270,6 +282,39 @@ class GRBM:
         signs, shift = 1.0 - 2.0 * on, self.W @ on
         constant = -self.b @ on - ((self.mu * shift + 0.5 * shift**2) / self.variance).sum()
         return GRBM(self.W * signs, self.mu + shift, self.log_var, signs * self.b), float(constant)
+
+    def hidden_machine(self) -> tuple[BoltzmannMachine, float]:
+        """(15): (machine, constant) with -log int exp(-E) dv = E_machine(h) + constant."""
+        scaled = self.W / np.sqrt(self.variance)[:, None]
+        J = np.einsum("ij,ik->jk", scaled, scaled)  # no BLAS: the same bits for any number of its threads
+        J, own = (J + J.T) / 2, np.diag(J).copy()
+        np.fill_diagonal(J, 0.0)
+        c = self.b + ((self.mu / self.variance)[:, None] * self.W).sum(axis=0) + 0.5 * own
+        return BoltzmannMachine(J, c, 0), -self.log_gaussian
+
+    @property
+    def log_gaussian(self) -> float:
+        """log of the integral of exp(-1/2 sum (v-m)^2/s2): nv/2 log 2pi + 1/2 sum log_var."""
+        return float(0.5 * (self.n_visible * np.log(2 * np.pi) + self.log_var.sum()))
+
+    def conditioned(self, known, values) -> GRBM:
+        """(16): the law of the other visible units, in their order, given that the listed ones have these values.
+
+        known: boolean mask (n_visible,) or unit indices; values: one number for each known unit, in that order.
+
+        >>> m = GRBM([[1.0], [2.0]], [0.0, 0.0], [0.0, 0.0], [0.5])
+        >>> m.conditioned([1], [3.0]).b
+        array([6.5])
+        """
+        units = np.asarray(known)
+        units = np.flatnonzero(units) if units.dtype == bool else units.astype(int)
+        values = as_float_array("values", values)
+        require_shape("values", values, len(units))
+        rest = np.setdiff1d(np.arange(self.n_visible), units)
+        if not len(rest) or len(rest) + len(units) != self.n_visible:
+            raise DomainError(f"known: expected different units, not all {self.n_visible} of them, got {units}")
+        b = self.b + (values / self.variance[units]) @ self.W[units]
+        return GRBM(self.W[rest], self.mu[rest], self.log_var[rest], b)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write an ``.npz`` file that ``ebm_ref.load`` reads back bit for bit; a crash never spoils an older one."""
