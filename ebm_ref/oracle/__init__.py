@@ -12,9 +12,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ebm_ref.oracle import adapters, cases, vectors, zoo
     from ebm_ref.oracle.annealing import check_annealing
-    from ebm_ref.oracle.checks import check_invariance, check_kernel, check_reversibility, check_samples
+    from ebm_ref.oracle.checks import (
+        check_acceptance,
+        check_chains,
+        check_invariance,
+        check_kernel,
+        check_reversibility,
+        check_samples,
+    )
     from ebm_ref.oracle.checks_formulas import check_conditionals, check_energy, check_gradient, check_log_partition
     from ebm_ref.oracle.checks_learning import check_update
+    from ebm_ref.oracle.checks_matrix import check_free_energy, check_transition_matrix
+    from ebm_ref.oracle.checks_uniforms import check_given_uniforms, check_streams
     from ebm_ref.oracle.results import Diagnosis, Report, Result
 
 _MODULES = ("adapters", "cases", "vectors", "zoo")
@@ -23,6 +32,12 @@ _HOMES = {
     "check_invariance": "checks",
     "check_reversibility": "checks",
     "check_samples": "checks",
+    "check_acceptance": "checks",
+    "check_chains": "checks",
+    "check_transition_matrix": "checks_matrix",
+    "check_free_energy": "checks_matrix",
+    "check_given_uniforms": "checks_uniforms",
+    "check_streams": "checks_uniforms",
     "check_energy": "checks_formulas",
     "check_conditionals": "checks_formulas",
     "check_gradient": "checks_formulas",
@@ -40,15 +55,21 @@ __all__ = [
     "Result",
     "adapters",
     "cases",
+    "check_acceptance",
     "check_annealing",
+    "check_chains",
     "check_conditionals",
     "check_energy",
+    "check_free_energy",
+    "check_given_uniforms",
     "check_gradient",
     "check_invariance",
     "check_kernel",
     "check_log_partition",
     "check_reversibility",
     "check_samples",
+    "check_streams",
+    "check_transition_matrix",
     "check_update",
     "vectors",
     "zoo",

@@ -35,7 +35,7 @@ def as_numpy(value: Any) -> np.ndarray:
     return np.array(value)
 
 
-def subject_name(step: Step) -> str:
+def subject_name(step: Callable[..., Any]) -> str:
     """How reports call a candidate: module and name of the callable, or its type."""
     name = getattr(step, "__qualname__", type(step).__qualname__).replace("<locals>.", "")
     return f"{getattr(step, '__module__', '')}.{name}".lstrip(".")
