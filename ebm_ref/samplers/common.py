@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ebm_ref.errors import DomainError, as_float_array, require_binary, require_int, require_shape
+from ebm_ref.errors import DomainError, as_float_array, require_binary, require_finite, require_int, require_shape
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models.boltzmann import BoltzmannMachine
+from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.states import all_states
 
 
@@ -36,7 +37,11 @@ def joint_rows(model, initial, seed: int, first_chain: int = 0) -> np.ndarray:
     nv, n = model.n_visible, model.n_units
     if rows.ndim != 2 or rows.shape[1] not in (nv, n):
         require_shape("initial", rows, None, n) if nv == n else require_shape("initial", rows, None, nv)
-    require_binary("initial", rows)
+    if isinstance(model, GRBM):
+        require_finite("initial", rows)
+        require_binary("initial, hidden units", rows[:, nv:])
+    else:
+        require_binary("initial", rows)
     if rows.shape[1] == n:
         return np.array(rows)
     if nv < n:

@@ -19,8 +19,10 @@ from ebm_ref.errors import DomainError, require_choice, require_int
 from ebm_ref.kernels import gibbs as kernels
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models.boltzmann import BoltzmannMachine
+from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.rbm import RBM
 from ebm_ref.samplers.common import Info, Noise, free_units, joint_rows
+from ebm_ref.samplers.gaussian_gibbs import GaussianGibbs
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,16 +146,18 @@ class Gibbs:
         return ("mean" if self.scan == "random" else "product"), tuple(int(i) for i in self.visits)
 
 
-def block_gibbs(model: RBM) -> BlockGibbs:
-    """Block Gibbs on an RBM: h ~ p(h|x), then x ~ p(x|h).
+def block_gibbs(model: RBM | GRBM) -> BlockGibbs | GaussianGibbs:
+    """Block Gibbs on an RBM or a GRBM: h ~ p(h|x), then x ~ p(x|h).
 
     >>> sampler = block_gibbs(RBM.random(3, 2, 1.0))
     >>> rows, info = sampler.advance(sampler.init([[1, 0, 1]], seed=0), Stream(0, "transition"), 0, 10)
     >>> rows.shape
     (1, 5)
     """
+    if isinstance(model, GRBM):
+        return GaussianGibbs(model, np.ones(model.n_units, dtype=bool))
     if not isinstance(model, RBM):
-        raise DomainError(f"block_gibbs: expected an RBM, got {type(model).__name__}; use gibbs")
+        raise DomainError(f"block_gibbs: expected an RBM or a GRBM, got {type(model).__name__}; use gibbs")
     return BlockGibbs(model, np.ones(model.n_units, dtype=bool))
 
 
