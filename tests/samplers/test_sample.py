@@ -175,7 +175,11 @@ BAD = (
         DomainError,
         "order: expected each of the 5 units once, got (0, 1, 2, 3, 3)",
     ),
-    (lambda: er.block_gibbs(MACHINE_4), DomainError, "block_gibbs: expected an RBM, got BoltzmannMachine; use gibbs"),
+    (
+        lambda: er.block_gibbs(MACHINE_4),
+        DomainError,
+        "block_gibbs: expected an RBM or a GRBM, got BoltzmannMachine; use gibbs",
+    ),
 )
 
 
