@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from ebm_ref import compile, datasets, errors, exact, oracle, plots
     from ebm_ref.compile import get_num_threads, set_num_threads
+    from ebm_ref.estimate.annealing import ais_log_partition, base_bias
     from ebm_ref.estimate.pseudo_likelihood import pseudo_log_likelihood, pseudo_log_likelihood_gradient
     from ebm_ref.io import load
     from ebm_ref.kernels.noise import Stream
@@ -41,6 +42,8 @@ _HOMES = {
     "metropolis": "samplers.metropolis",
     "sample": "samplers.sample",
     "Chain": "samplers.sample",
+    "ais_log_partition": "estimate.annealing",
+    "base_bias": "estimate.annealing",
     "pseudo_log_likelihood": "estimate.pseudo_likelihood",
     "pseudo_log_likelihood_gradient": "estimate.pseudo_likelihood",
     "exact_gradient": "learning.estimators",

@@ -28,6 +28,8 @@ PURPOSES = {
     "fantasy_start": 9,  # their first states
     "positive": 10,  # hidden units sampled in the positive phase
     "monitor": 11,  # stochastic monitors of fit
+    "annealing": 12,  # annealed importance sampling, from the base to the model
+    "annealing_reverse": 13,  # and back, from exact samples of the model
     "user": 255,  # free for callers
 }
 
