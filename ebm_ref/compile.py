@@ -1,12 +1,14 @@
 """The only place with Numba options: how a loop is compiled, cached on disk, and spread over threads.
 
-Three ideas.
+Four ideas.
 
 * Scalar functions are plain ``def`` over ``math.*``, compiled by assignment: ``softplus = jit(softplus)``.
 * A *body* ``body(chain, *arrays)`` is one loop over one chain.  ``over_chains(body)`` makes the function
   ``run(n_chains, *arrays)`` of it: compiled once, without the interpreter's lock, cut into ranges of chains that a few
   Python threads work off.  A chain's numbers depend on its own index only, so any number of threads gives
   the same bits.
+* A scalar function or a body is called from CUDA kernels as it is (kernels/cuda/driver).  Numba's simulator of a card
+  is plain Python, and so is then all that it calls.
 * Numba's disk cache goes stale when a callee in *another* file changes.  Ours is keyed on the sources of the whole
   package: any edit makes a fresh folder.
 """
@@ -107,7 +109,14 @@ class _PackageCache(caching.FunctionCache):
             pass  # no disk cache here: the function is compiled again next time
 
 
+def simulated() -> bool:
+    """Whether Numba's simulator stands for the card: NUMBA_ENABLE_CUDASIM=1."""
+    return bool(getattr(config, "ENABLE_CUDASIM", False))
+
+
 def _compile(function: Callable, name: str, flags: set[str], cached: bool, inlined: bool = False) -> Callable:
+    if simulated():
+        return function
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": flags or False}
     compiled: Any = numba.njit(**options, forceinline=inlined)(function)
     if cached and not config.DISABLE_JIT:
@@ -122,6 +131,13 @@ def jit(function: Callable, *, flags: tuple[str, ...] = (), inlined: bool = Fals
     """
     name = _name(function) + ".inlined" * inlined
     return _compile(function, name, set(flags), _is_ours(function), inlined)
+
+
+def cuda_jit(kernel: Callable) -> Callable:
+    """Compile a CUDA kernel when it is first launched.  Multiply and add may be fused, nothing else is relaxed."""
+    from numba import cuda
+
+    return cuda.jit(kernel)
 
 
 def _name(function: Callable) -> str:

@@ -24,7 +24,8 @@ from functools import partial
 import numpy as np
 
 from ebm_ref.compile import get_num_threads
-from ebm_ref.errors import BackendError, DomainError, ModelTooLargeError, require_choice
+from ebm_ref.device import require_device
+from ebm_ref.errors import DomainError, ModelTooLargeError, require_choice
 from ebm_ref.kernels import enumeration as kernels
 from ebm_ref.kernels.grbm import run_mixture_gray
 from ebm_ref.models.analytic import Gaussian, GaussianMixture
@@ -58,16 +59,14 @@ def log_partition(
     """log Z in nats, exact up to rounding.
 
     executor: any ``concurrent.futures.Executor``; shards of the sum are submitted to it.
+    device: "cuda" sums on an NVIDIA card (extra ``cuda``); BackendError, saying what is missing, where there is none.
     Raises ModelTooLargeError, before any work, when the estimated time exceeds ``max_seconds``.
 
     >>> round(log_partition(RBM([[0.0]], [0.0], [0.0])), 12) == round(2 * math.log(2), 12)
     True
     """
     require_choice("method", method, ("auto", "product", "gray", "vectorized"))
-    if require_choice("device", device, ("cpu", "cuda")) == "cuda":
-        raise BackendError(
-            "device='cuda': log_partition runs on the CPU; use device='cpu', or executor= for more cores"
-        )
+    require_device(device)
     if isinstance(model, Gaussian | GaussianMixture):
         return model.log_z
     if isinstance(model, RBM) and model.n_hidden > model.n_visible:
@@ -81,8 +80,16 @@ def log_partition(
         )
     if isinstance(model, GRBM) and method == "product":
         machine, constant = model.hidden_machine()
-        below = log_partition(machine, method=method, executor=executor, progress=progress, max_seconds=max_seconds)
-        return below - constant
+        return (
+            log_partition(
+                machine, method=method, device=device, executor=executor, progress=progress, max_seconds=max_seconds
+            )
+            - constant
+        )
+    if device == "cuda":
+        from ebm_ref.exact.partition_cuda import log_partition_on_card
+
+        return log_partition_on_card(model, method, executor, progress, max_seconds)
     refuse_too_long("log_partition", model, method, max_seconds)
     routes: dict[str, Callable[..., Shards]] = {
         "product": product_shards, "gray": gray_shards, "vectorized": vectorized_shards,

@@ -26,6 +26,15 @@ POW2 = 2.0 ** -np.arange(1100.0)  # 2^-k
 LOG2E, LN2 = 1.0 / math.log(2.0), math.log(2.0)
 
 
+def add_row(z, factor, row):
+    """z += factor row."""
+    for i in range(len(z)):
+        z[i] += factor * row[i]
+
+
+add_row = jit(add_row)
+
+
 def layer_gray(shard, first, out, scratch, WT, a, b, n_low):
     """Shard ``first + shard`` of a two-layer sum by Gray code; out[shard] = (m, s), WT (n, units)."""
     z = scratch[shard]
@@ -35,19 +44,17 @@ def layer_gray(shard, first, out, scratch, WT, a, b, n_low):
         state = gray(t) | base
         if t % REFRESH == 0:
             lin = 0.0
-            z[:] = a
+            for i in range(len(z)):
+                z[i] = a[i]
             for j in range(len(b)):
                 if state >> j & 1:
                     lin += b[j]
-                    z += WT[j]
+                    add_row(z, 1.0, WT[j])
         else:
             j = trailing_zeros(t)
-            if state >> j & 1:
-                lin += b[j]
-                z += WT[j]
-            else:
-                lin -= b[j]
-                z -= WT[j]
+            sign = 1.0 if state >> j & 1 else -1.0
+            lin += sign * b[j]
+            add_row(z, sign, WT[j])
         term = lin
         for i in range(len(z)):
             term += softplus(z[i])
@@ -68,19 +75,17 @@ def machine_gray(shard, first, out, scratch, J, c, n_low):
         state = gray(t) | base
         if t % REFRESH == 0:
             minus_energy = 0.0
-            f[:] = c
+            for i in range(len(f)):
+                f[i] = c[i]
             for j in range(len(c)):
                 if state >> j & 1:
                     minus_energy += f[j]  # c_j and the pairs with the units switched on before
-                    f += J[j]
+                    add_row(f, 1.0, J[j])
         else:
             j = trailing_zeros(t)
-            if state >> j & 1:
-                minus_energy += f[j]
-                f += J[j]
-            else:
-                minus_energy -= f[j]
-                f -= J[j]
+            sign = 1.0 if state >> j & 1 else -1.0
+            minus_energy += sign * f[j]
+            add_row(f, sign, J[j])
         if minus_energy <= m:
             s += math.exp(minus_energy - m)
         else:

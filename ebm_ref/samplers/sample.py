@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ebm_ref import files
-from ebm_ref.errors import BackendError, require_choice, require_int
+from ebm_ref.device import require_device
+from ebm_ref.errors import BackendError, require_int
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.progress import track
 
@@ -84,6 +87,7 @@ def sample(
     clamp: units that keep their initial values: a boolean mask over the visible or all units, or unit indices.
     Chain c at step t reads the random numbers at address (seed; t, first_chain + c): the result does not depend on the
     number of threads, on how chains are split into calls (``first_chain``), nor on how steps are (``first_step``).
+    device: "cuda" runs one thread per chain on an NVIDIA card (extra ``cuda``), with the same random numbers.
 
     >>> import ebm_ref as er
     >>> m = er.RBM.random(4, 3, 1.0, seed=1)
@@ -94,13 +98,12 @@ def sample(
     seed = require_int("seed", seed, 0, 2**64 - 1)
     n_steps, burn_in = require_int("n_steps", n_steps), require_int("burn_in", burn_in)
     thin, first_step = require_int("thin", thin, 1), require_int("first_step", first_step)
-    if require_choice("device", device, ("cpu", "cuda")) == "cuda":
-        raise BackendError("device='cuda': the discrete samplers run on the CPU; use device='cpu'")
+    require_device(device)
     if clamp is not None:
         sampler = sampler.clamped(clamp)
     rows = sampler.init(initial, seed, first_chain)
     stream = Stream(seed, "transition", first_chain)
-    run = _Runner(sampler, rows, stream, first_step)
+    run = _Runner(_advance_on(device, sampler), rows, stream, first_step)
     kept = np.empty((len(rows), n_steps // thin, rows.shape[1]))
     with track(burn_in + n_steps, "sampling", enabled=progress) as bar:
         run.forward(burn_in, bar)
@@ -111,11 +114,20 @@ def sample(
     return Chain(kept, run.rows, sampler.model.n_visible, rate, run.step, seed)
 
 
+def _advance_on(device: str, sampler) -> Callable:
+    """The sampler's ``advance``, or its twin on the card."""
+    if device == "cpu":
+        return sampler.advance
+    from ebm_ref.samplers import on_cuda
+
+    return partial(on_cuda.advance, sampler)
+
+
 class _Runner:
     """Advances rows in slices of compiled work, short enough for Ctrl-C and a live progress bar."""
 
-    def __init__(self, sampler, rows: np.ndarray, stream: Stream, step: int) -> None:
-        self.sampler, self.rows, self.stream, self.step = sampler, rows, stream, step
+    def __init__(self, advance: Callable, rows: np.ndarray, stream: Stream, step: int) -> None:
+        self.advance, self.rows, self.stream, self.step = advance, rows, stream, step
         self.accepted, self.proposed = np.zeros(len(rows)), 0
         self.slice = 1
 
@@ -124,7 +136,7 @@ class _Runner:
         while n:
             now = min(n, self.slice)
             began = time.perf_counter()
-            self.rows, info = self.sampler.advance(self.rows, self.stream, self.step, now)
+            self.rows, info = self.advance(self.rows, self.stream, self.step, now)
             spent = time.perf_counter() - began
             self.accepted += info.accepted
             self.proposed += info.proposed

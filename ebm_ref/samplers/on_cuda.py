@@ -1,0 +1,50 @@
+"""The CUDA twin of each sampler's ``advance``: the same random numbers, the same rows.
+
+A state may differ from the CPU's only where a uniform lies within rounding of its probability.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ebm_ref.errors import BackendError
+from ebm_ref.kernels.cuda import gibbs as kernels
+from ebm_ref.kernels.noise import Stream
+from ebm_ref.samplers.common import Info
+from ebm_ref.samplers.gibbs import BlockGibbs, Gibbs
+from ebm_ref.samplers.metropolis import Metropolis
+
+Advanced = tuple[np.ndarray, Info]
+
+
+def advance(sampler, state: np.ndarray, stream: Stream, start: int, n: int) -> Advanced:
+    """n steps on the card, numbers at steps start, ..., start + n - 1; the input is not modified."""
+    for kind, twin in TWINS.items():
+        if isinstance(sampler, kind):
+            return twin(sampler, np.array(state), stream.address, np.uint64(start), n)
+    known = ", ".join(kind.name for kind in TWINS)
+    raise BackendError(f"device='cuda': {sampler.name} runs on the CPU only (on a card: {known}); use device='cpu'")
+
+
+def _block_gibbs(sampler: BlockGibbs, rows: np.ndarray, address: np.ndarray, start: np.uint64, n: int) -> Advanced:
+    m = sampler.model
+    kernels.run_block_sweeps(len(rows), rows, m.W, m.W.T, m.a, m.b, sampler.free, address, start, n)
+    return rows, Info(np.full(len(rows), n * m.n_units), n * m.n_units)
+
+
+def _gibbs(sampler: Gibbs, rows: np.ndarray, address: np.ndarray, start: np.uint64, n: int) -> Advanced:
+    J, c, visits = sampler.machine.J, sampler.machine.c, sampler.visits
+    if sampler.scan == "random":
+        kernels.run_random_site_updates(len(rows), rows, J, c, visits, address, start, n)
+        return rows, Info(np.full(len(rows), n), n)
+    kernels.run_site_sweeps(len(rows), rows, J, c, visits, sampler.addresses, address, start, n)
+    return rows, Info(np.full(len(rows), n * len(visits)), n * len(visits))
+
+
+def _metropolis(sampler: Metropolis, rows: np.ndarray, address: np.ndarray, start: np.uint64, n: int) -> Advanced:
+    J, c, accepted = sampler.machine.J, sampler.machine.c, np.zeros(len(rows), dtype=np.int64)
+    kernels.run_metropolis_updates(len(rows), rows, accepted, J, c, sampler.visits, address, start, n)
+    return rows, Info(accepted, n)
+
+
+TWINS = {BlockGibbs: _block_gibbs, Gibbs: _gibbs, Metropolis: _metropolis}
