@@ -13,53 +13,52 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numba import cuda
 
 from ebm_ref.errors import BackendError, DomainError, ModelTooLargeError
 from ebm_ref.exact.partition import Shards, _groups, _run, enumerated, merge
+from ebm_ref.kernels.cuda import driver
 from ebm_ref.kernels.cuda import enumeration as kernels
-from ebm_ref.kernels.cuda.driver import launch, upload
 from ebm_ref.kernels.enumeration import LN2, LOG2E
 from ebm_ref.models.boltzmann import BoltzmannMachine
+from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.rbm import RBM
 from ebm_ref.models.states import subset_sums
 
 TABLE_BYTES = 1 << 24
 MAX_LOW_BITS, MAX_HIGH_BITS = 14, 12
 MAX_GRAY_SHARD_BITS, LEAST_GRAY_BITS = 15, 8
-NANOSECONDS = {"product": 5e-4, "gray": 3e-2}  # per state and unit, rough
+NANOSECONDS = {True: 5e-4, False: 3e-2}  # by product or not, per state and unit, rough
 SECONDS_PER_PIECE = 0.5
 MAX_BIAS = 1e8  # exponents have 32 bits on the card
 MAX_SHARDS_PER_PIECE = 1024
 
 
 def log_partition_on_card(
-    model: RBM | BoltzmannMachine, method: str, executor: Any, progress: bool, max_seconds: float
+    model: RBM | BoltzmannMachine | GRBM, method: str, executor: Any, progress: bool, max_seconds: float
 ) -> float:
     """log Z in nats; ``method`` is "product" (an RBM that is safe in it) or "gray"."""
     if executor is not None:
         raise DomainError("executor: expected None with device='cuda', one card runs all shards")
     if method == "vectorized":
         raise DomainError("method='vectorized': runs on the CPU only; use method='auto' or device='cpu'")
-    if not isinstance(model, RBM | BoltzmannMachine):
+    if isinstance(model, GRBM):
         raise BackendError(
-            f"device='cuda': method={method!r} on a {type(model).__name__} runs on the CPU only; use method='product'"
-            " or device='cpu'"
+            f"device='cuda': method={method!r} of a GRBM runs on the CPU only; use method='product' or device='cpu'"
         )
     n, units = enumerated(model)
-    if isinstance(model, BoltzmannMachine) or np.abs(model.b).sum() > MAX_BIAS:
-        method = "gray"
-    seconds = math.ldexp((units + 20) * NANOSECONDS[method] * 1e-9, n) if n < 1000 else math.inf
+    by_product = method == "product" and isinstance(model, RBM) and np.abs(model.b).sum() < MAX_BIAS
+    seconds = math.ldexp((units + 20) * NANOSECONDS[by_product] * 1e-9, n) if n < 1000 else math.inf
     if seconds > max_seconds:
         raise ModelTooLargeError(
             f"log_partition: 2**{n} states, about {seconds / 3600:.3g} h on a card; use annealed importance sampling,"
             f" or raise max_seconds={max_seconds:g}"
         )
-    shards = product_shards(model) if method == "product" else gray_shards(model)
-    n_pieces = max(math.ceil(seconds / SECONDS_PER_PIECE), -(-shards[0] // MAX_SHARDS_PER_PIECE))
-    if method == "gray":
-        n_pieces = math.ceil(seconds / SECONDS_PER_PIECE)  # its shards are threads
-    return merge(_run(shards, n_pieces, None, progress))
+    n_pieces = math.ceil(seconds / SECONDS_PER_PIECE)
+    if by_product:
+        assert isinstance(model, RBM)
+        shards = product_shards(model)
+        return merge(_run(shards, max(n_pieces, -(-shards[0] // MAX_SHARDS_PER_PIECE)), None, progress))
+    return merge(_run(gray_shards(model), n_pieces, None, progress))  # its shards are threads
 
 
 def layout(n: int, units: int) -> tuple[int, int, int]:
@@ -78,10 +77,10 @@ def product_shards(model: RBM) -> Shards:
     n_low, n_high, n_shard = layout(model.n_hidden, len(a))
     renormalise = np.zeros(len(a) // 4, dtype=bool)
     renormalise[_groups(model, len(a)) // 4 - 1] = True
-    ends = (0, n_low, n_low + n_high, model.n_hidden)
-    low, high = (word_tables(WT[i:j], model.b[i:j]) for i, j in zip(ends[:2], ends[1:3], strict=True))
-    tables = [upload(array) for array in (high[0], low[0], *high[1:], *low[1:], renormalise)]
-    return 2**n_shard, partial(_product, a, WT[ends[2] :], model.b[ends[2] :], tables)
+    top = n_low + n_high
+    low, high = word_tables(WT[:n_low], model.b[:n_low]), word_tables(WT[n_low:top], model.b[n_low:top])
+    tables = [driver.upload(array) for array in (high[0], low[0], *high[1:], *low[1:], renormalise)]
+    return 2**n_shard, partial(_product, a, WT[top:], model.b[top:], tables)
 
 
 def scaled_exp(lin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -108,12 +107,12 @@ def _product(a: np.ndarray, WT: np.ndarray, b: np.ndarray, tables: list, first: 
         lin += on * b[j]
     A, B, A_factor, A_exponent, B_factor, B_exponent, renormalise = tables
     n_blocks = A.shape[1] // kernels.WORDS
-    out = cuda.device_array((count, n_blocks, 2))
+    out = driver.empty((count, n_blocks, 2))
     factor, exponent = scaled_exp(lin)
-    launch(
+    of_shards = [driver.upload(array) for array in (np.exp(z), factor, exponent)]
+    driver.launch(
         kernels.product_kernel, (n_blocks, count), (kernels.SIDE, kernels.SIDE), out,
-        upload(np.exp(z)), A, B, upload(factor), upload(exponent), A_factor, A_exponent, B_factor, B_exponent,
-        renormalise,
+        of_shards[0], A, B, *of_shards[1:], A_factor, A_exponent, B_factor, B_exponent, renormalise,
     )  # fmt: skip
     return np.array([_sum_of(pairs) for pairs in out.copy_to_host()])
 

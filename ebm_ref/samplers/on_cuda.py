@@ -5,6 +5,8 @@ A state may differ from the CPU's only where a uniform lies within rounding of i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ebm_ref.errors import BackendError
@@ -19,11 +21,11 @@ Advanced = tuple[np.ndarray, Info]
 
 def advance(sampler, state: np.ndarray, stream: Stream, start: int, n: int) -> Advanced:
     """n steps on the card, numbers at steps start, ..., start + n - 1; the input is not modified."""
-    for kind, twin in TWINS.items():
-        if isinstance(sampler, kind):
-            return twin(sampler, np.array(state), stream.address, np.uint64(start), n)
-    known = ", ".join(kind.name for kind in TWINS)
-    raise BackendError(f"device='cuda': {sampler.name} runs on the CPU only (on a card: {known}); use device='cpu'")
+    twin = TWINS.get(sampler.name)
+    if twin is None:
+        known = ", ".join(TWINS)
+        raise BackendError(f"device='cuda': {sampler.name} runs on the CPU only (on a card: {known}); use device='cpu'")
+    return twin(sampler, np.array(state), stream.address, np.uint64(start), n)
 
 
 def _block_gibbs(sampler: BlockGibbs, rows: np.ndarray, address: np.ndarray, start: np.uint64, n: int) -> Advanced:
@@ -47,4 +49,6 @@ def _metropolis(sampler: Metropolis, rows: np.ndarray, address: np.ndarray, star
     return rows, Info(accepted, n)
 
 
-TWINS = {BlockGibbs: _block_gibbs, Gibbs: _gibbs, Metropolis: _metropolis}
+TWINS: dict[str, Callable[..., Advanced]] = {
+    "block_gibbs": _block_gibbs, "gibbs": _gibbs, "metropolis": _metropolis,
+}  # fmt: skip

@@ -25,6 +25,11 @@ def upload(value: Any, order: str = "C") -> Any:
     return cuda.to_device(np.asarray(value, order=order)) if isinstance(value, np.ndarray) else value  # type: ignore[call-overload]
 
 
+def empty(shape: tuple[int, ...]) -> Any:
+    """An array of float64 on the card, not filled."""
+    return cuda.device_array(shape)
+
+
 def launch(kernel: Any, blocks: Any, threads: Any, *args: Any) -> None:
     """Start a kernel on a grid."""
     with warnings.catch_warnings():
