@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ebm_ref.kernels.noise import Stream
     from ebm_ref.learning.estimators import cd, exact_gradient, pcd
     from ebm_ref.learning.fit import Fit, fit
-    from ebm_ref.learning.optimisers import LinearDecay, adam, sgd
+    from ebm_ref.learning.optimisers import CosineDecay, LinearDecay, adam, clipped, sgd
     from ebm_ref.models.analytic import Gaussian, GaussianMixture
     from ebm_ref.models.boltzmann import BoltzmannMachine
     from ebm_ref.models.grbm import GRBM
@@ -51,6 +51,8 @@ _HOMES = {
     "pcd": "learning.estimators",
     "sgd": "learning.optimisers",
     "adam": "learning.optimisers",
+    "clipped": "learning.optimisers",
+    "CosineDecay": "learning.optimisers",
     "LinearDecay": "learning.optimisers",
     "fit": "learning.fit",
     "Fit": "learning.fit",

@@ -30,6 +30,7 @@ PURPOSES = {
     "monitor": 11,  # stochastic monitors of fit
     "annealing": 12,  # annealed importance sampling, from the base to the model
     "annealing_reverse": 13,  # and back, from exact samples of the model
+    "noise_start": 14,  # chains of CD that start from noise
     "user": 255,  # free for callers
 }
 

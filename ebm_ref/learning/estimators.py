@@ -12,6 +12,7 @@ recipe, replaces the reconstruction by its probabilities and so changes the expe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -21,12 +22,14 @@ from ebm_ref.errors import DomainError, require_choice, require_int
 from ebm_ref.exact.moments import Moments, data_statistics, difference, layer_statistics, moments
 from ebm_ref.kernels import statistics
 from ebm_ref.kernels.noise import Stream
+from ebm_ref.learning.short_run import STARTS, ChainDivergence
 from ebm_ref.models.boltzmann import BoltzmannMachine
+from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.rbm import RBM
 from ebm_ref.samplers.common import joint_rows
 from ebm_ref.samplers.gibbs import block_gibbs, gibbs
 
-Model = RBM | BoltzmannMachine
+Model = RBM | BoltzmannMachine | GRBM
 NO_CHAINS = np.zeros((0, 0))
 
 
@@ -77,8 +80,14 @@ class ContrastiveDivergence:
 
     def estimate(self, model: RBM, rows, chains=NO_CHAINS, seed: int = 0, update: int = 0):
         """One CD-k estimate; row n of the batch is chain n, its sweeps are the steps from update * k on."""
+        if isinstance(model, GRBM) and self.visible == "sample" and self.k:
+            general = ChainDivergence(self.k, "data", "last", None, self.positive, self.negative, 0)
+            return general.estimate(model, rows, chains, seed, update)
         if not isinstance(model, RBM):
-            raise DomainError(f"cd: expected an RBM, got {type(model).__name__}; use pcd or exact_gradient")
+            raise DomainError(
+                f"cd: expected an RBM, got {type(model).__name__}; use pcd or exact_gradient"
+                + "; a GRBM needs visible='sample' and k >= 1" * isinstance(model, GRBM)
+            )
         if self.k == 0:
             zero = np.zeros_like
             return RBM(zero(model.W), zero(model.a), zero(model.b)), chains
@@ -120,15 +129,22 @@ class PersistentContrastiveDivergence:
     k: int
     n_chains: int
 
+    def _general(self) -> ChainDivergence:
+        return ChainDivergence(self.k, "persistent", "last", None, "probabilities", "probabilities", self.n_chains)
+
     def start(self, model: Model, data: np.ndarray, seed: int) -> np.ndarray:
         """Chains start at uniformly chosen rows of the data, made binary by chance where they are not."""
+        if isinstance(model, GRBM):
+            return self._general().start(model, data, seed)
         u = Stream(seed, "fantasy_start").uniform(0, (self.n_chains, 1 + model.n_visible))
         rows = data[(u[:, 0] * len(data)).astype(np.int64)]
         return joint_rows(model, (u[:, 1:] < rows).astype(np.float64), seed)
 
     def estimate(self, model: Model, rows, chains, seed: int = 0, update: int = 0):
         """Advance every chain k sweeps under the current parameters, then compare."""
-        sampler = block_gibbs(model) if isinstance(model, RBM) else gibbs(model)
+        if isinstance(model, GRBM):
+            return self._general().estimate(model, rows, chains, seed, update)
+        sampler: Any = block_gibbs(model) if isinstance(model, RBM) else gibbs(model)
         chains, _ = sampler.advance(chains, Stream(seed, "persistent"), update * self.k, self.k)
         positive = batch_statistics(model, rows)
         negative = batch_statistics(model, chains[:, : model.n_visible])
@@ -150,18 +166,36 @@ def exact_gradient() -> ExactGradient:
 
 
 def cd(
-    k: int = 1, *, visible: str = "sample", positive: str = "probabilities", negative: str = "probabilities"
-) -> ContrastiveDivergence:
-    """Contrastive divergence: k sweeps of block Gibbs from the data rows.                    [Hinton 2002]
+    k: int = 1,
+    *,
+    visible: str = "sample",
+    positive: str = "probabilities",
+    negative: str = "probabilities",
+    start: str = "data",
+    collect: str = "last",
+    sampler: Callable[[Any], Any] | None = None,
+    n_chains: int = 100,
+) -> ContrastiveDivergence | ChainDivergence:
+    """Contrastive divergence: k sweeps of block Gibbs from the data rows, on an RBM or a GRBM.       [Hinton 2002]
 
     visible: "sample", or "mean" for reconstructions by probabilities (another expectation than exact.cd_gradient).
     positive, negative: hidden units of the two statistics, "probabilities" or "sample" (same mean, more variance).
     k = 0 gives exactly 0.
+    start: "data", "noise" or "persistent" (``n_chains`` of them); collect: the "last" state or "all" k of them;
+    sampler: a function model -> sampler in place of ``block_gibbs``, such as ``lambda m: er.ula(m, 0.01)``.
+    See learning/short_run.py for what these learn.
     """
     require_choice("visible", visible, ("sample", "mean"))
+    require_choice("start", start, STARTS)
+    require_choice("collect", collect, ("last", "all"))
     for name, value in (("positive", positive), ("negative", negative)):
         require_choice(name, value, ("probabilities", "sample"))
-    return ContrastiveDivergence(require_int("k", k), visible, positive, negative)
+    if start == "data" and collect == "last" and sampler is None:
+        return ContrastiveDivergence(require_int("k", k), visible, positive, negative)
+    if visible == "mean":
+        raise DomainError("visible='mean': expected start='data', collect='last' and no sampler of your own")
+    k, n_chains = require_int("k", k, 1), require_int("n_chains", n_chains, 1)
+    return ChainDivergence(k, start, collect, sampler, positive, negative, n_chains if start == "persistent" else 0)
 
 
 def pcd(k: int = 1, n_chains: int = 100) -> PersistentContrastiveDivergence:

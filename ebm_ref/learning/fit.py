@@ -22,11 +22,12 @@ from typing import Any
 import numpy as np
 
 from ebm_ref import files
-from ebm_ref.errors import DomainError, require_int, require_rows, require_unit_interval
+from ebm_ref.errors import DomainError, require_finite, require_int, require_rows, require_unit_interval
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.learning.estimators import Estimator
 from ebm_ref.learning.monitors import measure
 from ebm_ref.learning.optimisers import Optimiser
+from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.record import leaf_names, leafwise, leaves, sizes
 from ebm_ref.progress import track
 
@@ -70,7 +71,7 @@ def fit(
     checkpoint_seconds: float = 5.0,
     progress: bool = True,
 ) -> Fit:
-    """Maximise the mean log-likelihood of the rows of ``data`` (n, n_visible), values in [0, 1].
+    """Maximise the mean log-likelihood of the rows of ``data`` (n, n_visible), values in [0, 1]; a GRBM takes any.
 
     checkpoint: a file that is rewritten atomically every ``checkpoint_seconds`` and at the end.  When it exists, the
     run carries on from it; one that another run wrote (other data, settings or seed) is refused.
@@ -84,7 +85,7 @@ def fit(
     data = require_rows("data", data, model.n_visible)
     if not len(data):
         raise DomainError("data: expected at least one row, got none")
-    require_unit_interval("data", data)
+    require_finite("data", data) if isinstance(model, GRBM) else require_unit_interval("data", data)
     n_epochs, seed = require_int("n_epochs", n_epochs), require_int("seed", seed)
     batch_size = min(require_int("batch_size", batch_size, 1), len(data))
     if validation is not None:

@@ -5,11 +5,14 @@
            theta <- theta + lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)                [Kingma & Ba 2015]
 (3) weight decay, on couplings (leaves with two axes or more) and never on biases:  theta <- theta - lr decay theta,
     decoupled from the gradient's history                                            [Loshchilov & Hutter 2019]
+(4) clipped: g <- g min(1, max_norm / |g|), |g| the norm over all leaves together, before (1) or (2)
+(5) rates: linear lr (1 - t/T);  cosine lr (1 + cos(pi t/T))/2, t = 0..T-1: the first is lr, the last above 0
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,7 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ebm_ref.errors import DomainError, require_int, require_positive
-from ebm_ref.models.record import leafwise
+from ebm_ref.models.record import leafwise, leaves
 
 Rate = float | Callable[[int], float]
 
@@ -48,6 +51,44 @@ class LinearDecay:
 
     def __call__(self, step: int) -> float:
         return self.initial * max(0.0, 1.0 - step / self.n_updates)
+
+
+@dataclass(frozen=True)
+class CosineDecay:
+    """A learning rate that falls like half a cosine from ``initial`` to 0 over ``n_updates`` updates, (5)."""
+
+    initial: float
+    n_updates: int
+
+    def __post_init__(self) -> None:
+        require_positive("initial", self.initial)
+        require_int("n_updates", self.n_updates, 1)
+
+    def __call__(self, step: int) -> float:
+        return self.initial * 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / self.n_updates)))
+
+
+@dataclass(frozen=True)
+class Clipped:
+    """See ``clipped``."""
+
+    optimiser: Optimiser
+    max_norm: float
+
+    def init(self, params: Any) -> tuple[Any, ...]:
+        """The state of the optimiser inside."""
+        return self.optimiser.init(params)
+
+    def update(self, params, gradient, state, step: int):
+        """(4), then the optimiser inside."""
+        norm = math.sqrt(sum(float((leaf * leaf).sum()) for leaf in leaves(gradient).values()))
+        if norm > self.max_norm:
+            gradient = leafwise(lambda g: g * (self.max_norm / norm), gradient)
+        return self.optimiser.update(params, gradient, state, step)
+
+    def settings(self) -> dict[str, Any]:
+        """Those of the optimiser inside, and the largest norm."""
+        return {**self.optimiser.settings(), "max_norm": self.max_norm}
 
 
 @dataclass(frozen=True)
@@ -114,8 +155,8 @@ def rate(lr: Rate, step: int) -> float:
     return lr(step) if callable(lr) else lr
 
 
-def described(lr: Rate) -> str:
-    """The learning rate in words that a later process can compare: no memory addresses."""
+def described(lr: Any) -> str:
+    """A learning rate, or another function, in words that a later process can compare: no memory addresses."""
     if callable(lr) and not dataclasses.is_dataclass(lr):
         return f"{getattr(lr, '__module__', '')}.{getattr(lr, '__qualname__', type(lr).__qualname__)}"
     return str(lr)
@@ -146,3 +187,11 @@ def adam(lr: Rate, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, 
     """Adam (2).  ``lr`` is a number or a function of the update number."""
     _check(lr, weight_decay, {"beta1": beta1, "beta2": beta2})
     return Adam(lr, beta1, beta2, require_positive("eps", eps), weight_decay)
+
+
+def clipped(optimiser: Optimiser, max_norm: float) -> Clipped:
+    """An optimiser whose gradient is scaled down to ``max_norm`` where its norm over all parameters is larger (4).
+
+    >>> optimiser = clipped(sgd(0.1), max_norm=10.0)
+    """
+    return Clipped(optimiser, require_positive("max_norm", max_norm))

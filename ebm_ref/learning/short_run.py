@@ -1,0 +1,95 @@
+"""Contrastive divergence with any chain: from the data, from noise, or persistent; its last state, or all it visits.
+
+The estimate is <-dE/dtheta>_data - <-dE/dtheta>_chains, chains advanced k steps by ``sampler(model)``:
+start        chains begin an update at                                                                source
+"data"       the rows of the batch: classical CD-k                                                    [Hinton 2002]
+"noise"      N(0, I) (fair coins where units are binary), as many as rows; standardise the data       [Liao et al. 2022]
+"persistent" where the last update left them; first at rows of the data                               [Tieleman 2008]
+collect      "last" state after k steps, or "all" of the k states, each with the same weight
+Only "persistent" tends to the gradient of the likelihood (small rates, mixing chains); k steps from noise learn a model
+whose k-step samples look like the data, which is another thing than its law.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ebm_ref.errors import DomainError
+from ebm_ref.exact.moments import Moments, difference, layer_statistics
+from ebm_ref.kernels.noise import Stream
+from ebm_ref.learning.optimisers import described
+from ebm_ref.models.grbm import GRBM
+from ebm_ref.models.rbm import RBM
+from ebm_ref.samplers.gibbs import block_gibbs
+
+STARTS = ("data", "noise", "persistent")
+
+
+@dataclass(frozen=True)
+class ChainDivergence:
+    """See ``cd`` and ``pcd``, which make it when the model or the switches ask for it."""
+
+    k: int
+    start_from: str
+    collect: str
+    sampler: Callable[[Any], Any] | None
+    positive: str
+    negative: str
+    n_chains: int
+
+    def start(self, model: RBM | GRBM, data: np.ndarray, seed: int) -> np.ndarray:
+        """Persistent chains start at uniformly chosen rows of the data, made binary by chance for binary units."""
+        if self.start_from != "persistent":
+            return np.zeros((0, 0))
+        u = Stream(seed, "fantasy_start").uniform(0, (self.n_chains, 1 + model.n_visible))
+        rows = data[(u[:, 0] * len(data)).astype(np.int64)]
+        x = rows if isinstance(model, GRBM) else (u[:, 1:] < rows).astype(np.float64)
+        return self._sampler(model).init(x, seed)
+
+    def estimate(self, model: RBM | GRBM, rows, chains=None, seed: int = 0, update: int = 0):
+        """One estimate at the given number of update; chain n of an unpersistent start is row n of the batch."""
+        if not isinstance(model, RBM | GRBM):
+            raise DomainError(f"cd: expected an RBM or a GRBM, got {type(model).__name__}; use exact_gradient")
+        sampler, persistent = self._sampler(model), self.start_from == "persistent"
+        if persistent:
+            state, stream = chains, Stream(seed, "persistent")
+        else:
+            state, stream = sampler.init(self._first(model, rows, seed, update), seed), Stream(seed, "negative")
+        visited, stride = [], 1 if self.collect == "all" else self.k
+        for t in range(update * self.k, (update + 1) * self.k, stride):
+            state, _ = sampler.advance(state, stream, t, stride)
+            visited.append(state[:, : model.n_visible])
+        negatives = np.concatenate(visited)
+        noise = Stream(seed, "positive")
+        positive = self._statistics(model, rows, self.positive, noise, 2 * update)
+        negative = self._statistics(model, negatives, self.negative, noise, 2 * update + 1)
+        return difference(model, positive, negative), state if persistent else chains
+
+    def _sampler(self, model):
+        return (self.sampler or block_gibbs)(model)
+
+    def _first(self, model, rows: np.ndarray, seed: int, update: int) -> np.ndarray:
+        if self.start_from == "data":
+            return rows
+        noise = Stream(seed, "noise_start")
+        if isinstance(model, GRBM):
+            return noise.normal(update, rows.shape)
+        return (noise.uniform(update, rows.shape) < 0.5).astype(np.float64)
+
+    def _statistics(self, model, x: np.ndarray, hidden: str, noise: Stream, step: int) -> Moments:
+        if hidden == "probabilities":
+            return layer_statistics(model, x)
+        p = model.hidden_probabilities(x)
+        return layer_statistics(model, x, (noise.uniform(step, p.shape) < p).astype(np.float64))
+
+    def settings(self) -> dict[str, Any]:
+        """Name and switches."""
+        return {
+            "name": "cd" if self.start_from != "persistent" else "pcd", "k": self.k, "start": self.start_from,
+            "collect": self.collect, "sampler": described(self.sampler or block_gibbs), "positive": self.positive,
+            "negative": self.negative, "n_chains": self.n_chains,
+        }  # fmt: skip
