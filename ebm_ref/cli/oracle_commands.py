@@ -100,8 +100,9 @@ def update_row(id: str, profile: str, seed: int, every_test: bool) -> Row:
 
     bug = zoo_learning.learning_bug(id)
     case = bug.fixture()
-    report = check_update(bug.update(), case, case.states[list(UPDATE_ROWS), : case.n_visible], bug.k,
-                          profile=profile, seed=seed, thorough=every_test)  # fmt: skip
+    rows = case.states[list(UPDATE_ROWS), : case.n_visible]
+    start = rows[::-1] if bug.start == "particles" else None
+    report = check_update(bug.update(), case, rows, bug.k, start=start, profile=profile, seed=seed, thorough=every_test)
     killed = tuple(dict.fromkeys(r.test for r in report.failures))
     survived = tuple(r.test for r in report.results if r.verdict == "pass")
     best = report.diagnosis[0] if report.diagnosis else None

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
         check_chains,
         check_invariance,
         check_kernel,
+        check_persistent,
         check_reversibility,
         check_samples,
     )
     from ebm_ref.oracle.checks_formulas import check_conditionals, check_energy, check_gradient, check_log_partition
     from ebm_ref.oracle.checks_learning import check_update
     from ebm_ref.oracle.checks_matrix import check_free_energy, check_transition_matrix
+    from ebm_ref.oracle.checks_training import check_fixed_point, check_training
     from ebm_ref.oracle.checks_uniforms import check_given_uniforms, check_streams
     from ebm_ref.oracle.results import Diagnosis, Report, Result
 
@@ -34,6 +36,9 @@ _HOMES = {
     "check_samples": "checks",
     "check_acceptance": "checks",
     "check_chains": "checks",
+    "check_persistent": "checks",
+    "check_training": "checks_training",
+    "check_fixed_point": "checks_training",
     "check_transition_matrix": "checks_matrix",
     "check_free_energy": "checks_matrix",
     "check_given_uniforms": "checks_uniforms",
@@ -60,15 +65,18 @@ __all__ = [
     "check_chains",
     "check_conditionals",
     "check_energy",
+    "check_fixed_point",
     "check_free_energy",
     "check_given_uniforms",
     "check_gradient",
     "check_invariance",
     "check_kernel",
     "check_log_partition",
+    "check_persistent",
     "check_reversibility",
     "check_samples",
     "check_streams",
+    "check_training",
     "check_transition_matrix",
     "check_update",
     "vectors",

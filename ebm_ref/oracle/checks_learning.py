@@ -38,13 +38,14 @@ from ebm_ref.oracle.statistics.sequential import level_of_each
 
 
 def check_update(
-    update: Callable[[np.ndarray, int], Any],
+    update: Callable[..., Any],
     case: Case,
     data: Any,
     k: int = 1,
     *,
     estimator: str = "cd",
     variant: str = "rao_blackwell",
+    start: Any = None,
     profile: str = "ci",
     seed: int = 0,
     thorough: bool = False,
@@ -55,6 +56,8 @@ def check_update(
     learning rate 1, mean over the rows (n, nv), each used once.  A seed gives one fresh, independent update.
     data (n, nv)   the batch; L2 gives its distinct rows one by one
     estimator      "cd" (k steps of block Gibbs from the rows) or "exact" (the gradient itself, deterministic)
+    start (n, nv)  PCD is declared: as many particles as rows.  Then update(rows, particles, seed) is called, and its
+                   negative chains start at the particles (``check_persistent`` judges what becomes of them)
     thorough       run every test; without it the check stops at the first that fails
     variant        of CD: "rao_blackwell" (probabilities of h in both statistics), "sampled_negative", "sampled"
 
@@ -84,10 +87,16 @@ def check_update(
     require_choice("profile", profile, tuple(UPDATE_SIZES))
     replay = f"ebm_ref.oracle.check_update(update, cases.named({case.name!r}), data, k={k}, estimator={estimator!r},"
     replay += f" variant={variant!r}, profile={profile!r}, seed={seed})"
+    particles = [] if start is None else [require_rows("start", start, case.n_visible)]
+    if start is not None:
+        require_binary("start", particles[0])
+        if estimator == "exact" or len(particles[0]) != len(rows):
+            raise DomainError(f"start: expected {len(rows)} particles, one a row, and estimator='cd'")
+        replay = replay.replace(" data,", " data, start=particles,")
     if estimator == "exact":
         return exact_update_report(update, case, rows, seed, replay)
-    declared = update_recipe.reference(case, k, variant)
-    bench = Bench(update, case, rows, declared, Seeds(seed), replay)
+    declared = update_recipe.reference(case, k, variant, "data" if start is None else "particles")
+    bench = Bench(update, case, np.hstack([rows, *particles]), declared, Seeds(seed), replay)
     return sampled_update_report(bench, profile, variant, thorough)
 
 

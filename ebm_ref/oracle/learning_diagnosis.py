@@ -18,7 +18,7 @@ from ebm_ref.oracle.learning_tests import Bench
 from ebm_ref.oracle.results import Diagnosis
 from ebm_ref.oracle.statistics.pairs import g_statistic, monte_carlo_p, row_null
 from ebm_ref.oracle.statistics.sequential import MONTE_CARLO
-from ebm_ref.oracle.update_recipe import UpdateLaw, law, make_update
+from ebm_ref.oracle.update_recipe import UpdateLaw, make_update
 from ebm_ref.oracle.zoo_learning import LEARNING_BUGS
 
 LEAD = 3.0  # ln: a mistake is named only if it leads the declared update by that much, and is not led by as much
@@ -62,7 +62,9 @@ def single_row_mistakes(bench: Bench, variant: str) -> list[Diagnosis]:
     base = single_log_likelihood(bench, bench.laws, bench.trees)[0]
     k = bench.declared.k
     recipes = [
-        (b.id, b.description, b.recipe(bench.case, k, variant)) for b in LEARNING_BUGS if not b.id.startswith("k_")
+        (b.id, b.description, b.recipe(bench.case, k, variant, bench.declared.start))
+        for b in LEARNING_BUGS
+        if not b.id.startswith("k_")
     ]
     others = [j for j in range(1, 13) if j != k]
     recipes += [(f"k_{j}", f"CD-{j} for CD-{k}", replace(bench.declared, k=j)) for j in others]
@@ -71,7 +73,7 @@ def single_row_mistakes(bench: Bench, variant: str) -> list[Diagnosis]:
     for id, words, recipe in recipes:
         if recipe is None:
             continue
-        laws = [law(recipe, x) for x in bench.distinct[0]]
+        laws = [bench.law_of(recipe, x) for x in bench.distinct[0]]
         if any(all(same_law(p, q) for p, q in zip(laws, known, strict=True)) for known in [bench.laws, *seen]):
             continue
         seen.append(laws)
@@ -126,11 +128,11 @@ def batch_mistakes(bench: Bench, variant: str) -> list[Diagnosis]:
     base = gaussian(g, bench.mean, bench.covariance, ridge)
     found = []
     for one in LEARNING_BUGS:
-        recipe = one.recipe(bench.case, bench.declared.k, variant)
+        recipe = one.recipe(bench.case, bench.declared.k, variant, bench.declared.start)
         if recipe is None or (recipe.reduction, recipe.rows) == ("mean", "independent"):
             continue
         wrong = make_update(recipe)
-        draws = np.array([np.concatenate([v.ravel() for v in wrong(bench.rows, s)]) for s in range(1500)])
+        draws = np.array([np.concatenate([v.ravel() for v in wrong(*bench.split(bench.rows), s)]) for s in range(1500)])
         ratio = gaussian(g, draws.mean(axis=0), np.cov(draws.T), ridge) - base
         if ratio > 0:
             z = (g.mean(axis=0) - draws.mean(axis=0)) / np.sqrt(

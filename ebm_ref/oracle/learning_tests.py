@@ -31,9 +31,9 @@ CONTRACT_SEEDS = 32
 class Bench:
     """One candidate on one batch, with the exact laws of its rows; remembers what it has seen."""
 
-    update: Callable[[np.ndarray, int], Any]
+    update: Callable[..., Any]
     case: Case
-    rows: np.ndarray
+    rows: np.ndarray  # (n, nv); with persistent chains (n, 2 nv), each row beside its particle
     declared: UpdateRecipe
     seeds: Seeds
     replay: str
@@ -49,7 +49,16 @@ class Bench:
     @cached_property
     def laws(self) -> list[UpdateLaw]:
         """The exact law of the update of each distinct row."""
-        return [law(self.declared, x) for x in self.distinct[0]]
+        return [self.law_of(self.declared, x) for x in self.distinct[0]]
+
+    def law_of(self, recipe: UpdateRecipe, x: np.ndarray) -> UpdateLaw:
+        """The exact law of a recipe's update of one entry of ``rows``."""
+        return law(recipe, *self.split(x))
+
+    def split(self, rows: np.ndarray) -> list[np.ndarray]:
+        """[rows], or [rows, particles]."""
+        nv = self.case.n_visible
+        return [np.ascontiguousarray(rows[..., i : i + nv]) for i in range(0, rows.shape[-1], nv)]
 
     @cached_property
     def trees(self) -> list[cKDTree]:
@@ -84,7 +93,7 @@ class Bench:
 
     def ask(self, rows: np.ndarray, seed: int) -> np.ndarray:
         """One update, flat (q,); float32 answers are remembered as such."""
-        answer = flat_gradient(lambda r: self.update(r, seed), [rows], self.case)
+        answer = flat_gradient(lambda *given: self.update(*given, seed), self.split(rows), self.case)
         if answer.dtype != np.float64 and self.epsilon < 1e-10:
             self.epsilon = float(np.finfo(answer.dtype).eps)
             self.__dict__.pop("tolerance", None)
@@ -228,7 +237,7 @@ def single_stage(bench: Bench, n: int, stage: int) -> Stage:
     for x, one in enumerate(bench.laws):
         row = bench.distinct[0][x : x + 1]
         g = np.array([bench.ask(row, s) for s in bench.fresh_seeds("L2", stage, x * each, (x + 1) * each)])
-        bench.singles += [(x, v) for v in g[:512]]
+        bench.singles += [(x, v) for v in g[: max(512, each // 16)]]  # for the diagnosis
         index = bench.decode(x, g)
         if (index < 0).any():
             return Stage(0.0, math.inf, {"message": f"{(index < 0).sum()} of {each} updates of row {x} are illegal"})

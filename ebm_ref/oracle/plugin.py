@@ -42,7 +42,10 @@ CONFORMANCE = {
     "conditionals": "conditionals",
     "gradient": "gradient",
     "log_partition": "log_partition",
+    "free_energy": "free_energy",
+    "update": "update",
 }
+UPDATE_ROWS = (1, 2, 1, 3)  # visible states by number: the batch that ``update`` gets, one row twice
 SETTINGS: pytest.StashKey[tuple[str, int]] = pytest.StashKey()
 REPORTS: pytest.StashKey[list[Any]] = pytest.StashKey()
 UNMATCHED: pytest.StashKey[list[str]] = pytest.StashKey()
@@ -217,8 +220,10 @@ def conformance_tests(cases: Sequence[str | Case] = ("rbm_3x3", "rbm_4x2")) -> C
 
     The class has one or more of these methods, each called with a Case; NotImplemented or None skips that case.
         step(case) -> step(states, seed) -> states      or, for a single model, step(states, seed) itself
-        energy(case) -> f(x, h) or f(rows)              gradient(case), conditionals(case), log_partition(case):
-                                                        what check_gradient, .. of ``ebm_ref.oracle`` take
+        energy(case) -> f(x, h) or f(rows)              gradient(case), conditionals(case), log_partition(case),
+                                                        free_energy(case): what check_gradient, .. take
+        update(case) -> update(rows, seed)              a CD-k update as ``check_update`` takes it; the class may say
+                                                        update_k = 1 and update_variant = "rao_blackwell"
     Raises TypeError for a class with none of them, or a unittest.TestCase, whose tests cannot have parameters.
 
     >>> @conformance_tests(cases=["rbm_3x3"])
@@ -260,6 +265,11 @@ def conformance_test(name: str) -> Callable[..., None]:
         if name == "step":
             profile, seed = request.config.stash[SETTINGS]
             report = oracle.check_kernel(candidate, ebm_case, profile=profile, seed=seed)
+        elif name == "update":
+            rows = ebm_case.states[[i % 2**ebm_case.n_visible for i in UPDATE_ROWS], : ebm_case.n_visible]
+            profile, seed = request.config.stash[SETTINGS]
+            k, variant = getattr(self, "update_k", 1), getattr(self, "update_variant", "rao_blackwell")
+            report = oracle.check_update(candidate, ebm_case, rows, k, variant=variant, profile=profile, seed=seed)
         else:
             report = getattr(oracle, f"check_{name}")(candidate, ebm_case)
         judged(request, report)

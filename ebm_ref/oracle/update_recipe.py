@@ -15,6 +15,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -35,7 +36,8 @@ class UpdateRecipe:
     hidden, visible   how the units of the chain are made: "sample", "mean", "threshold", or "shared" (one uniform a
     layer) positive          hidden units of the first statistic: "mean", "sample" (the h_0 that drives the chain)
     negative          of the second: "mean", "sample" (drawn anew), "stale" (p(h|x_(k-1))), "first" (p(h|x_0))
-    start             the chain starts at the row ("data"), at an exact draw ("model"), or anywhere ("uniform")
+    start             the chain starts at the row ("data"), at a given particle ("particles", PCD), at an exact draw
+    ("model"), or anywhere ("uniform")
     phases            factors of the two statistics;  blocks  factors of W, a, b;  decay  lambda of W, a, b
     reduction         "mean", "sum", "plus_one", "minus_one" (divisor);  rows  "independent", "shared" (uniforms),
     "first"
@@ -80,13 +82,13 @@ class UpdateRecipe:
         return np.array(joint).reshape(2**nh, 2**nv).sum(axis=0)
 
 
-def reference(case: Case, k: int = 1, variant: str = "rao_blackwell") -> UpdateRecipe:
-    """The right update of a case, in the declared variant."""
+def reference(case: Case, k: int = 1, variant: str = "rao_blackwell", start: str = "data") -> UpdateRecipe:
+    """The right update of a case, in the declared variant; start="particles" for persistent chains."""
     if case.W is None or case.a is None or case.b is None:
         raise ValueError(f"{case.name} is no RBM")
     drawn = {"rao_blackwell": ("mean", "mean"), "sampled_negative": ("mean", "sample"), "sampled": ("sample", "sample")}
     positive, negative = drawn[variant]
-    return UpdateRecipe(case.W, case.a, case.b, k, positive=positive, negative=negative)
+    return UpdateRecipe(case.W, case.a, case.b, k, positive=positive, negative=negative, start=start)
 
 
 # one row: every branch ------------------------------------------------------------------------------------------------
@@ -116,10 +118,11 @@ def chain_branches(recipe: UpdateRecipe, x0: Array) -> list[tuple[float, Array, 
     """(probability, h_0, x_(k-1), x_k) of every way through (2); equal ways are merged."""
     states = np.array(naive.states(len(x0)), dtype=float)
     starts: Branches = [(1.0, x0)]
-    if recipe.start != "data":
+    if recipe.start in ("model", "uniform"):
         law = recipe.visible_law if recipe.start == "model" else np.full(len(states), 1.0 / len(states))
         starts = list(zip(law.tolist(), states, strict=True))
-    keep_first, keep_before = recipe.positive == "sample", recipe.negative == "stale"
+    keep_first = recipe.positive == "sample" and recipe.start != "particles"
+    keep_before = recipe.negative == "stale"
     empty = np.zeros(len(recipe.b))
     ways = [(mass, empty, x, x) for mass, x in starts]
     for step in range(recipe.k):
@@ -173,17 +176,20 @@ class UpdateLaw:
         return centred.T @ (self.p[:, None] * centred)
 
 
-def law(recipe: UpdateRecipe, x0: Array) -> UpdateLaw:
-    """The law of (4) for one row; equal values (to 1e-9) are merged."""
+def law(recipe: UpdateRecipe, x0: Array, particle: Array | None = None) -> UpdateLaw:
+    """The law of (4) for one row, and one particle if the chains are persistent; equal values (to 1e-9) are merged."""
     plus, minus = recipe.phases
     values: list[Array] = []
     masses: list[float] = []
-    for mass, h0, before, x in chain_branches(recipe, x0):
-        first = statistic(x0, h0 if recipe.positive == "sample" else recipe.up(x0))
+    persistent = recipe.start == "particles" and particle is not None
+    own = branches("sample" if recipe.positive == "sample" and persistent else "mean", recipe.up(x0))
+    for mass, h0, before, x in chain_branches(recipe, particle if persistent and particle is not None else x0):
         source = {"stale": before, "first": x0}.get(recipe.negative, x)
         for mass_h, t in branches("sample" if recipe.negative == "sample" else "mean", recipe.up(source)):
-            values.append(plus * first - minus * statistic(x, t))
-            masses.append(mass * mass_h)
+            for mass_0, t0 in own:
+                first = statistic(x0, h0 if recipe.positive == "sample" and not persistent else t0)
+                values.append(plus * first - minus * statistic(x, t))
+                masses.append(mass * mass_h * mass_0)
     table = finished(recipe, np.array(values) / (2.0 if recipe.reduction == "plus_one" else 1.0))
     _, first_of, label = np.unique(np.round(table, 9) + 0.0, axis=0, return_index=True, return_inverse=True)
     p = np.bincount(label.ravel(), weights=masses, minlength=len(first_of))
@@ -202,11 +208,12 @@ def layer_draw(mode: str, p: Array, u: Callable[[int], Array]) -> Array:
     return (u(1 if mode == "shared" else p.shape[1]) < p).astype(float)
 
 
-def make_update(recipe: UpdateRecipe) -> Callable[[Array, int], tuple[Array, Array, Array]]:
-    """``update(rows, seed) -> (dW, da, db)`` of a recipe."""
+def make_update(recipe: UpdateRecipe) -> Callable[..., tuple[Array, Array, Array]]:
+    """``update(rows, seed) -> (dW, da, db)`` of a recipe; ``update(rows, particles, seed)`` for persistent chains."""
     nv, nh = recipe.W.shape
 
-    def update(rows: Array, seed: int) -> tuple[Array, Array, Array]:
+    def update(rows: Array, *particles_and_seed: Any) -> tuple[Array, Array, Array]:
+        *given, seed = particles_and_seed
         rng = np.random.default_rng(seed)
         x0 = np.asarray(rows, dtype=float)
         if recipe.rows == "first":
@@ -217,7 +224,9 @@ def make_update(recipe: UpdateRecipe) -> Callable[[Array, int], tuple[Array, Arr
             return rng.random((1 if recipe.rows == "shared" else n, width))
 
         x = before = x0
-        if recipe.start != "data":
+        if recipe.start == "particles":
+            x = before = np.asarray(given[0], dtype=float)[: len(x0)]
+        elif recipe.start != "data":
             weights = recipe.visible_law if recipe.start == "model" else None
             x = np.array(naive.states(nv), dtype=float)[rng.choice(2**nv, size=n, p=weights)]
         first = None
@@ -225,6 +234,8 @@ def make_update(recipe: UpdateRecipe) -> Callable[[Array, int], tuple[Array, Arr
             h = layer_draw(recipe.hidden, recipe.up(x), u)
             first = h if first is None else first
             before, x = x, layer_draw(recipe.visible, recipe.down(h), u)
+        if recipe.start == "particles" and recipe.positive == "sample":
+            first = layer_draw("sample", recipe.up(x0), u)
         t0 = first if recipe.positive == "sample" and first is not None else recipe.up(x0)
         t = recipe.up({"stale": before, "first": x0}.get(recipe.negative, x))
         if recipe.negative == "sample":

@@ -25,6 +25,7 @@ class LearningBug:
 
     killed_by  the test of ``check_update`` that must find it, then others that do
     profile    the smallest profile in which it dies
+    start      "particles" if persistent chains are declared
     """
 
     id: str
@@ -35,17 +36,21 @@ class LearningBug:
     killed_by: tuple[str, ...]
     profile: str
     mutate: Mutation
+    start: str = "data"
 
     def fixture(self) -> Case:
         """The case on which this bug is audited."""
         return named(self.case)
 
-    def recipe(self, case: Case, k: int | None = None, variant: str = "rao_blackwell") -> UpdateRecipe | None:
+    def recipe(
+        self, case: Case, k: int | None = None, variant: str = "rao_blackwell", start: str | None = None
+    ) -> UpdateRecipe | None:
         """The mutated update of a case; None where the mistake means nothing."""
-        return self.mutate(reference(case, self.k if k is None else k, variant), case)
+        declared = reference(case, self.k if k is None else k, variant, self.start if start is None else start)
+        return self.mutate(declared, case)
 
-    def update(self) -> Callable[[Array, int], tuple[Array, Array, Array]]:
-        """The wrong ``update(rows, seed) -> (dW, da, db)`` on its fixture."""
+    def update(self) -> Callable[..., tuple[Array, Array, Array]]:
+        """The wrong ``update(rows, seed) -> (dW, da, db)`` on its fixture, with particles before the seed for PCD."""
         recipe = self.recipe(self.fixture())
         if recipe is None:
             raise ValueError(f"{self.id} means nothing on {self.case}")
@@ -77,6 +82,11 @@ def transposed_down(recipe: UpdateRecipe, case: Case) -> UpdateRecipe:
     return replace(recipe, W_down=recipe.W.T)
 
 
+def unmoved(recipe: UpdateRecipe, case: Case) -> UpdateRecipe | None:
+    """No step of the particles before the statistic."""
+    return replace(recipe, k=0) if recipe.start == "particles" else None
+
+
 def statistic_drawn(recipe: UpdateRecipe, case: Case) -> UpdateRecipe | None:
     """Hidden units of the negative statistic drawn where probabilities are declared."""
     return replace(recipe, negative="sample") if recipe.negative == "mean" else None
@@ -101,6 +111,16 @@ def believed(id: str) -> Mutation:
 def bug(id: str, number: int, words: str, mutate: Mutation, by: str = "D9 L1", profile: str = "smoke") -> LearningBug:
     """A mistake in CD-1 on ``rbm_3x3``."""
     return LearningBug(id, number, words, "rbm_3x3", 1, tuple(by.split()), profile, mutate)
+
+
+def persistent(id: str, number: int, words: str, mutate: Mutation, by: str = "D9 L1") -> LearningBug:
+    """A mistake in PCD-1 on ``rbm_3x3``."""
+    return LearningBug(id, number, words, "rbm_3x3", 1, tuple(by.split()), "smoke", mutate, "particles")
+
+
+def chain_from(start: str) -> Mutation:
+    """Chains that start elsewhere than at the given particles; means nothing without them."""
+    return lambda recipe, case: replace(recipe, start=start) if recipe.start == "particles" else None
 
 
 def slow(id: str, number: int, words: str, mutate: Mutation, k: int, profile: str) -> LearningBug:
@@ -164,6 +184,10 @@ LEARNING_BUGS: tuple[LearningBug, ...] = (
     bug("first_row_only", 0, "only the first row of a batch is used", changed(rows="first"), "L3 L1"),
     slow("chain_from_model", 95, "negative chain at equilibrium, not from the row", changed(start="model"), 1, "smoke"),
     slow("chain_from_noise", 96, "negative chain starts at a uniform state", changed(start="uniform"), 1, "smoke"),
+    persistent("chain_from_rows", 95, "CD where PCD is declared: chains start at the rows", chain_from("data"), "L2"),
+    persistent(
+        "particles_never_move", 95, "negative statistic of the particles before their steps", unmoved, "contract"
+    ),
     bug("transposed_down", 0, "W transposed in the reconstruction", square(transposed_down), "L2", "ci"),
     bug("hidden_bias_omitted", 0, "hidden bias omitted", believed("hidden_bias_omitted")),
     bug(

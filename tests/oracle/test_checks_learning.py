@@ -68,7 +68,8 @@ def test_a_right_update_passes_at_ci():
 
 @pytest.mark.parametrize("bug", SMOKE, ids=[b.id for b in SMOKE])
 def test_every_bug_dies_by_its_test_and_is_named(bug):
-    report = check_update(bug.update(), bug.fixture(), ROWS, bug.k, profile=bug.profile)
+    start = ROWS[::-1] if bug.start == "particles" else None
+    report = check_update(bug.update(), bug.fixture(), ROWS, bug.k, start=start, profile=bug.profile)
     assert bug.killed_by[0] in [r.test for r in report.failures], str(report)
     assert report.diagnosis[0].explained
     assert report.diagnosis[0].mistake == bug.id, str(report)
@@ -187,3 +188,36 @@ def test_p_values_of_a_right_update_are_not_too_small(test):
         bench = Bench(make_update(recipe), SQUARE, rows, recipe, Seeds(seed), "")
         small += stage(bench, 64, 0).p_value <= 0.05
     assert small <= 8
+
+
+PARTICLES = [[0, 1, 1], [1, 1, 1], [0, 0, 1], [0, 1, 1]]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_right_persistent_updates_pass(variant):
+    for k in (1, 3):
+        update = make_update(reference(SQUARE, k, variant, "particles"))
+        report = check_update(update, SQUARE, ROWS, k, variant=variant, start=PARTICLES, profile="smoke", seed=k)
+        assert report.passed, str(report)
+
+
+def test_the_package_s_persistent_update_passes():
+    import ebm_ref
+
+    model = ebm_ref.RBM(SQUARE.W, SQUARE.a, SQUARE.b)
+    estimator = ebm_ref.pcd(k=2, n_chains=4)
+
+    def update(rows, particles, seed):
+        chains = np.hstack([particles, np.zeros_like(particles)])  # block Gibbs forgets the hidden units
+        return estimator.estimate(model, rows, chains, seed=seed)[0]
+
+    report = check_update(update, SQUARE, ROWS, 2, start=PARTICLES, profile="smoke")
+    assert report.passed, str(report)
+
+
+def test_persistent_declaration_is_checked():
+    right = make_update(reference(SQUARE, 1, "rao_blackwell", "particles"))
+    with pytest.raises(DomainError, match="start"):
+        check_update(right, SQUARE, ROWS, start=PARTICLES[:2])
+    with pytest.raises(DomainError, match="start"):
+        check_update(right, SQUARE, ROWS, start=PARTICLES, estimator="exact")

@@ -59,6 +59,10 @@ def test_decorator_adds_tests_over_the_cases(session):
             return lambda rows: -(rows @ case.J * rows).sum(1) / 2 - rows @ case.c
         def log_partition(self, case):
             return lambda: case.moments.log_z + 1.0 * (case.units == "spin")
+        def update(self, case):
+            from ebm_ref.oracle.update_recipe import make_update, reference
+            return NotImplemented if case.W is None else make_update(reference(case, self.update_k))
+        update_k = 2
 
     @conformance_tests(cases=["rbm_1x1"])
     class TestOneModel:
@@ -69,12 +73,13 @@ def test_decorator_adds_tests_over_the_cases(session):
         "-v",
         "-rs",
     )
-    result.assert_outcomes(passed=4, failed=2, skipped=1)
+    result.assert_outcomes(passed=5, failed=2, skipped=2)
     result.stdout.fnmatch_lines_random(
         [
             "*TestMine::test_transition_law?rbm_1x1? PASSED*",
             "*TestMine::test_energy?ising_degenerate? PASSED*",
             "*TestMine::test_log_partition?ising_degenerate? FAILED*",
+            "*TestMine::test_update?rbm_1x1? PASSED*",
             "*step: not implemented for ising_degenerate",
             "FAIL  test_mine.TestOneModel.step on rbm_1x1*",
             "Looks like: hidden bias omitted*",

@@ -2,6 +2,7 @@
 
 from ebm_ref.oracle.checks.acceptance import check_acceptance
 from ebm_ref.oracle.checks.kernel import check_invariance, check_kernel, check_reversibility
+from ebm_ref.oracle.checks.persistent import check_persistent
 from ebm_ref.oracle.checks.runs import check_chains
 from ebm_ref.oracle.checks.samples import check_samples
 
@@ -10,6 +11,7 @@ __all__ = [
     "check_chains",
     "check_invariance",
     "check_kernel",
+    "check_persistent",
     "check_reversibility",
     "check_samples",
 ]

@@ -4,7 +4,8 @@ D8   no window of L steps occurs in two chains, in both halves of one chain, or 
      Chance of one agreement: r_L = sum over paths of (pi P .. P)^2 between chains, the greatest path probability m_L
      within one; L is the least with (number of comparisons) r_L or m_L < 1e-12
 S7, S8, S10, S9   the recorded steps are transitions of the kernel, as for a file (exact for dependent chains)
-S13  the last states of two chains, and of one chain under two neighbouring seeds: independent pairs ~ pi x pi
+S13  mutual information of the last states of two chains, and of one chain under two neighbouring seeds, against
+     simulated pairs ~ pi x pi
 
 A step may be right and a run wrong: one seed for all chains, ``seed + chain``, the same numbers at every step, thinning
 that is not declared, a first state that is dropped.
@@ -28,7 +29,7 @@ from ebm_ref.oracle.checks.session import Session
 from ebm_ref.oracle.results import Diagnosis, Report, Result
 from ebm_ref.oracle.statistics import chains, evalues, pairs
 from ebm_ref.oracle.statistics.seeds import NULL, STARTS
-from ebm_ref.oracle.statistics.sequential import Stage
+from ebm_ref.oracle.statistics.sequential import MONTE_CARLO, Stage
 
 Run = Callable[[np.ndarray, int, int], Any]
 CHANCE, NEAR, LONGEST = 1e-12, (0, 1, 2, 2**8, 2**16), 4000
@@ -56,21 +57,29 @@ def check_chains(run: Run, case: Case, *, profile: str = "ci", seed: int = 0) ->
     >>> check_chains(lambda s, n, seed: run(s, n, seed, 0), case, profile="smoke").diagnosis[0].description
     'a chain repeats itself: the same random numbers at every step'
     """
+    return judged_run(run, case, zoo.alternatives(case), "check_chains", profile, seed)
+
+
+def judged_run(
+    run: Run, case: Case, alternatives: tuple[zoo.Alternative, ...], check: str, profile: str, seed: int
+) -> Report:
+    """The report of ``check_chains``, and of ``check_persistent``, whose case and mistakes are others."""
     one_step = Candidate(lambda states, seed: run(states, 1, seed), case)
-    session = Session("check_chains", one_step, case, profile, seed, PLAN)
+    session = Session(check, one_step, case, profile, seed, PLAN)
     recorder = Recorder(run, session)
     found: tuple[Diagnosis, ...] = ()
     try:
         found = windows(recorder)
         if not session.failed:
-            transitions(recorder)
             independence(recorder)
+        if not session.failed:  # evidence from chains that share their numbers would be counted twice
+            transitions(recorder, alternatives)
     except Violation as violation:
         session.violated(violation)
     found = session.plain_faults() + found
     if session.failed and not found:
         rng = session.seeds.rng("diagnosis", 0, NULL)
-        found = diagnose(session.counts, case.P, case.states, zoo.alternatives(case), rng)
+        found = diagnose(session.counts, case.P, case.states, alternatives, rng)
     session.results = [replace(r, replay=session.replay("D8").replace(", tests=('D8',)", "")) for r in session.results]
     return session.report(subject_name(run), found)
 
@@ -170,14 +179,14 @@ def windows(recorder: Recorder) -> tuple[Diagnosis, ...]:
     return tuple(Diagnosis("D8", math.inf, word, True) for word in sorted(words))
 
 
-def transitions(recorder: Recorder) -> None:
+def transitions(recorder: Recorder, alternatives: tuple[zoo.Alternative, ...]) -> None:
     """S7 and S8 on all steps, then S10 and S9 in stages with the null simulated from the observed first states."""
     session, case = recorder.session, recorder.session.case
     C, T = SHAPES[session.profile]
     limit = math.log(2.0 / session.alpha)
     record = recorder.fresh("S7", 0, 0, C, T, session.seeds.candidate("S7", 0))
     counts = counted(session, record)
-    ratios = evalues.log_likelihood_ratios(counts, case.P, [a.P for a in zoo.alternatives(case)])
+    ratios = evalues.log_likelihood_ratios(counts, case.P, [a.P for a in alternatives])
     values = evalues.mixture_log_e(ratios), evalues.dirichlet_log_e(counts, case.P, session.law.labels)
     for test, value, words in zip(("S7", "S8"), values, ("known mistakes", "any other law"), strict=True):
         message = f"evidence for {words}: ln e = {value:.3g}, rejection from {limit:.3g}"
@@ -222,7 +231,10 @@ def independence(recorder: Recorder) -> None:
             tables["one chain, two seeds"] += chains.joint_counts(ends[0], ends[1], S).ravel()
         p, effects = {}, {}
         for k, (name, counts) in enumerate(tables.items()):
-            column, effects[name] = pairs.law_test(counts, product, session.seeds.rng("S13", j, NULL, k))
+            n_pairs = int(counts.sum())  # mutual information: a wrong law is not called dependence
+            rng = session.seeds.rng("S13", j, NULL, k)
+            column = chains.interaction(pairs.row_null(rng, n_pairs, product, counts, MONTE_CARLO).reshape(-1, S, S))
+            effects[name] = pairs.excess(column, n_pairs)
             p[name] = float((column >= column[0]).sum() / len(column))
         worst = min(p, key=lambda name: (p[name], -effects[name]))
         return Stage(min(1.0, len(p) * p[worst]), effects[worst], {"worst": worst, "p_values": p})

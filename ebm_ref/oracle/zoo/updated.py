@@ -216,8 +216,8 @@ UPDATED: tuple[Bug, ...] = (
     rbm("lazy_5", 21, "5 % of the calls do nothing", lazy(0.05), "ci"),
     rbm("lazy_half", 0, "half of the calls do nothing", lazy(0.5)),
     rbm("five_bits", 23, "probabilities rounded to 5 bits", probability(rounded_sigmoid(5)), "ci", "S1 S12"),
-    rbm("eight_bits", 24, "probabilities rounded to 8 bits", probability(rounded_sigmoid(8)), "certify"),
-    rbm("bfloat16", 25, "probabilities rounded to bfloat16", probability(bfloat16_sigmoid), "certify"),
+    rbm("eight_bits", 24, "probabilities rounded to 8 bits", probability(rounded_sigmoid(8)), "nightly", "S7 S1"),
+    rbm("bfloat16", 25, "probabilities rounded to bfloat16", probability(bfloat16_sigmoid), "nightly", "S7 S1"),
     rbm("tilted_uniform", 26, "uniform tilted by 1 %", probability(tilted_sigmoid), "nightly", "S12 S1"),
     rbm("low_resolution", 106, "uniforms with 4 bits", probability(low_resolution), "ci", "S1 S12"),
     rbm("int8_fields", 115, "fields accumulated in int8", probability(int8_logit), "smoke", "S1 S12"),
@@ -258,6 +258,6 @@ UPDATED: tuple[Bug, ...] = (
     ising("glauber", 34, "heat bath where Metropolis is declared", other_rule("gibbs"), by="D9 S1"),
     ising("last_site_never", 36, "random scan never picks the last site", sites(lambda r, c: r.order[:-1]), "ci"),
     ising("first_site_more", 0, "random scan picks the first site twice as often", site_odds(first_double), "ci"),
-    ising("byte_modulo", 38, "site = random byte % n", site_odds(byte_modulo), "certify"),
+    ising("byte_modulo", 38, "site = random byte % n", site_odds(byte_modulo), "nightly", "S7 S1"),
     swept_ising("synchronous", 0, "all sites updated at once", parallel, "gibbs", "S1"),
 )
