@@ -35,13 +35,12 @@ from ebm_ref.exact.partition import (
 )
 from ebm_ref.exact.probabilities import require_binary_model
 from ebm_ref.kernels import statistics
-from ebm_ref.kernels.enumeration import run_layer_expectations
+from ebm_ref.kernels.product_form import FARTHEST, PAIRED_BITS, run_layer_expectations
 from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.rbm import RBM
 from ebm_ref.models.states import all_states, bit_sums, require_few_states
 
-BATCH_OF_WORDS = 8
 MAX_SHARD_BITS = 4  # each shard holds (1 + units, 1 + bits) sums
 
 
@@ -90,19 +89,20 @@ def add_products(A: np.ndarray, B: np.ndarray) -> np.ndarray:
 
 
 def _layer_moments(model: RBM) -> Moments:
-    if not product_is_safe(model):
+    if model.n_hidden < PAIRED_BITS or not product_is_safe(model):
         return layer_moments_vectorized(model)
-    log_z, n, nv = log_partition(model), model.n_hidden, model.n_visible
+    n, nv = model.n_hidden, model.n_visible
     n_low, shard_bits, n_own = product_layout(n, MAX_SHARD_BITS)
     tables, n_shards = product_tables(model, n_low), 2**shard_bits
-    out = np.empty((n_shards, len(tables[3]) + 1, 1 + n))
-    batch = min(BATCH_OF_WORDS, 2**n_own)
-    scratch = np.empty((n_shards, batch, 2, len(tables[3]))), np.empty((n_shards, batch, 2, 2**n_low))
+    out, tops = np.empty((n_shards, len(tables.B) + 1, 1 + n)), np.empty(n_shards, dtype=np.int64)
+    scratch = product_scratch(tables, n_own, n_shards)
+    batch = scratch[0].shape[1]
     run_layer_expectations(
-        n_shards, 0, out, *scratch, np.empty((n_shards, 2**n_low)), *product_scratch(tables, n_shards), *tables, n_own,
-        log_z, work=2.0**n * nv,
+        n_shards, 0, out, tops, np.empty((n_shards, 4, 2**n_low)), np.empty((n_shards, batch, 4, 4)), *scratch, tables,
+        n_own, work=2.0**n * nv,
     )  # fmt: skip
-    sums = out.sum(axis=0)
+    sums = (out * np.ldexp(1.0, np.maximum(tops - tops.max(), -FARTHEST))[:, None, None]).sum(axis=0)
+    sums /= sums[-1, 0]
     return Moments(sums[:nv, 0], sums[-1, 1:], sums[:nv, 1:])
 
 

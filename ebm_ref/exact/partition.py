@@ -8,7 +8,7 @@ is that of the Boltzmann machine of h, models/grbm (15).  A law whose log Z is k
 method       how                                                         error, relative to max(1, |log Z|)
 vectorized   NumPy, blocks of states, softplus and log-sum-exp           1e-14
 gray         compiled; consecutive states differ in one bit              1e-13
-product      compiled; no exp or log per state, see kernels/enumeration  1e-13, needs moderate weights
+product      compiled; no exp or log per state, see kernels/product_form  1e-13, needs moderate weights
 auto         product where it is safe, else gray
 
 Memory is constant in the number of states.  The bits do not depend on the number of threads nor on the executor.
@@ -26,7 +26,7 @@ import numpy as np
 from ebm_ref.compile import get_num_threads
 from ebm_ref.device import require_device
 from ebm_ref.errors import DomainError, ModelTooLargeError, require_choice
-from ebm_ref.kernels import enumeration as kernels
+from ebm_ref.kernels import enumeration, product_form
 from ebm_ref.kernels.grbm import run_mixture_gray
 from ebm_ref.models.analytic import Gaussian, GaussianMixture
 from ebm_ref.models.boltzmann import BoltzmannMachine
@@ -36,11 +36,14 @@ from ebm_ref.models.states import all_states, subset_sums
 from ebm_ref.progress import track
 
 SAFE_LOGIT = 690.0  # exp stays finite and normal on both sides
-NANOSECONDS = {"product": 0.1, "gray": 9.0, "vectorized": 18.0}  # per state and unit on one core, rough
+NANOSECONDS = {"product": 0.06, "gray": 9.0, "vectorized": 18.0}  # per state and unit on one core, rough
 MAX_SECONDS = 600.0
 SECONDS_PER_PIECE = 0.5
 MAX_SHARD_BITS = 8
-LOW_BITS = 8
+LOW_BITS = 8  # the inner loop runs over their states
+BATCH_BITS = 3  # words of the product form that share what was loaded
+LN2_HIGH = math.floor(math.log(2.0) * 2**30) * 2.0**-30  # times an integer below 2^22: exact
+LN2_LOW = 8.893134238886677e-10  # log 2 - LN2_HIGH
 BLOCK_BITS = 11  # states in one block of the vectorised route
 SAFE_FIELD = 1000.0  # GRBM: beyond it the pairs of the hidden machine cancel with a loss of digits
 
@@ -134,9 +137,9 @@ def product_is_safe(model: Enumerable) -> bool:
         return bool(np.abs(model.J[:n_low]).sum() + np.abs(model.c[:n_low]).sum() < SAFE_LOGIT)
     if not model.n_hidden:
         return False
-    logits = np.abs(model.a) + np.abs(model.W).sum(axis=1)
-    fours = np.pad(softplus(logits), (0, -len(logits) % 4)).reshape(-1, 4).sum(axis=1)
-    return bool(logits.max() < SAFE_LOGIT and fours.max() < SAFE_LOGIT)
+    logits = np.abs(model.a) + np.abs(model.W).sum(axis=1) + enumeration.LN2  # of R + B or its reciprocal, at most
+    fours = np.pad(logits, (0, -len(logits) % 4)).reshape(-1, 4).sum(axis=1)
+    return bool(fours.max() < SAFE_LOGIT)
 
 
 # Shards: (number, function(first, count) -> (count, 2) array of (m, s) pairs) ----------------------------------------
@@ -159,7 +162,7 @@ def _gray(model, n_low: int, first: int, count: int) -> np.ndarray:
     if isinstance(model, RBM):
         scratch = np.empty((count, model.n_visible))
         WT = np.ascontiguousarray(model.W.T)
-        kernels.run_layer_gray(count, first, out, scratch, WT, model.a, model.b, n_low, work=2.0**60)
+        enumeration.run_layer_gray(count, first, out, scratch, WT, model.a, model.b, n_low, work=2.0**60)
     elif isinstance(model, GRBM):
         scratch, WT = np.empty((count, model.n_visible)), np.ascontiguousarray(model.W.T)
         linear, half = model.mu / model.variance, 0.5 / model.variance
@@ -167,7 +170,7 @@ def _gray(model, n_low: int, first: int, count: int) -> np.ndarray:
         out[:, 0] += model.log_gaussian
     else:
         scratch = np.empty((count, model.n_units))
-        kernels.run_machine_gray(count, first, out, scratch, model.J, model.c, n_low, work=2.0**60)
+        enumeration.run_machine_gray(count, first, out, scratch, model.J, model.c, n_low, work=2.0**60)
     return out
 
 
@@ -178,69 +181,97 @@ def product_shards(model: RBM | BoltzmannMachine) -> Shards:
         n_low, shard_bits = min(LOW_BITS, n), _shard_bits(n)
         low = -BoltzmannMachine(model.J[:n_low, :n_low], model.c[:n_low]).joint_energy(all_states(n_low))
         return 2**shard_bits, partial(_machine_product, model, np.exp(low), n_low, n - n_low - shard_bits)
+    if n < product_form.PAIRED_BITS:  # a unit without weights doubles Z
+        shards, function = product_shards(RBM(np.pad(model.W, ((0, 0), (0, 1))), model.a, np.pad(model.b, (0, 1))))
+        return shards, partial(_halved, function)
     n_low, shard_bits, n_own = product_layout(n, MAX_SHARD_BITS)
     return 2**shard_bits, partial(_layer_product, product_tables(model, n_low), n_own)
 
 
+def _halved(function, first: int, count: int) -> np.ndarray:
+    return function(first, count) * np.array([1.0, 0.5])
+
+
 def product_layout(n: int, max_shard_bits: int) -> tuple[int, int, int]:
-    """How n >= 1 hidden bits are shared out: (low bits, bits that number shards, bits of a shard's own words).
+    """How n >= 2 hidden bits are shared out: (low bits, bits that number shards, bits of a shard's own words).
 
-    One bit more, above the low ones, is the paired bit.
+    Two bits more, above the low ones, are the paired bits.
     """
-    n_low = min(LOW_BITS, n - 1)
-    shard_bits = min(max_shard_bits, n - 1 - n_low)
-    return n_low, shard_bits, n - 1 - n_low - shard_bits
+    n_low = min(LOW_BITS, n - product_form.PAIRED_BITS)
+    n_high = n - product_form.PAIRED_BITS - n_low
+    shard_bits = max(0, min(max_shard_bits, n_high - BATCH_BITS))
+    return n_low, shard_bits, n_high - shard_bits
 
 
-def product_tables(model: RBM, n_low: int) -> tuple:
-    """What the product form multiplies; see kernels.enumeration.layer_product for names and shapes.
+def product_tables(model: RBM, n_low: int) -> product_form.ProductTables:
+    """What the product form multiplies.
 
-    Units are padded to a multiple of four with ones that never switch on: factors 1 + 0.
+    Units are padded to a multiple of four with ones whose factor R + B is 1 + 0.
     """
-    padding = -model.n_visible % 4
-    WT = np.pad(model.W.T, ((0, 0), (0, padding)))
-    a = np.pad(model.a, (0, padding), constant_values=-np.inf)
-    lin = subset_sums(model.b[:n_low, None])[:, 0]
-    whole = np.floor(lin * kernels.LOG2E)
-    above = WT[n_low + 1 :]
-    return (
-        above, np.exp(above), np.exp(-above), a, model.b[n_low + 1 :],
-        np.ascontiguousarray(np.exp(subset_sums(WT[:n_low])).T),
-        np.exp(lin - whole * kernels.LN2), whole.astype(np.int64), _groups(model, len(a)),
-        np.exp(WT[n_low]), model.b[n_low],
+    W_low, W_high = model.W.T[:n_low], model.W.T[n_low:]
+    B = np.zeros((model.n_visible + -model.n_visible % 4, 2**n_low))
+    B[: model.n_visible] = np.exp(model.a + subset_sums(W_low)).T
+    split = [_mantissa_and_exponent([*row, b]) for row, b in zip(W_high, model.b[n_low:], strict=True)]
+    rest, shift = np.array([r for r, _ in split]), np.array([k for _, k in split], dtype=np.int64)
+    low, low_shift = _mantissas_and_exponents(subset_sums(model.b[:n_low, None])[:, 0])
+    WT, pair = np.pad(W_high, ((0, 0), (0, len(B) - model.n_visible))), slice(product_form.PAIRED_BITS)
+    above = slice(product_form.PAIRED_BITS, None)
+    return product_form.ProductTables(
+        WT[above], np.exp(WT[above]), np.exp(-WT[above]), rest[above], shift[above], np.exp(-subset_sums(WT[pair])),
+        subset_sums(rest[pair, None])[:, 0], subset_sums(shift[pair, None])[:, 0].astype(np.int64),
+        B, np.exp(low), low_shift, _groups(model, n_low, len(B)),
     )  # fmt: skip
 
 
-def _groups(model: RBM, n_padded: int) -> np.ndarray:
-    """Ends of the longest groups of units, multiples of four, whose product of 1 + exp(z_i) stays below 2^1000."""
-    most = np.zeros(n_padded)
-    most[: model.n_visible] = softplus(model.a + np.maximum(model.W, 0).sum(axis=1)) + 1e-9
-    ends, room = [], SAFE_LOGIT
-    for i in range(0, n_padded, 4):
-        growth = most[i : i + 4].sum()
-        if growth > room:
-            ends.append(i)
-            room = SAFE_LOGIT
-        room -= growth
+def _mantissa_and_exponent(terms: list[float]) -> tuple[float, int]:
+    """exp(sum of the terms) = exp(r) 2^k with 0 <= r < log 2 or so, without the rounding error of the sum."""
+    k = math.floor(math.fsum(terms) * enumeration.LOG2E)
+    return math.fsum([*terms, -k * LN2_HIGH, -k * LN2_LOW]), k
+
+
+def _mantissas_and_exponents(logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same of each of the numbers."""
+    k = np.floor(logs * enumeration.LOG2E)
+    return logs - k * LN2_HIGH - k * LN2_LOW, k.astype(np.int64)
+
+
+def _groups(model: RBM, n_low: int, n_padded: int) -> np.ndarray:
+    """Ends of the longest groups of units, multiples of four, whose product of R + B stays within 2^-995 and 2^995."""
+    (low_min, low_max), (high_min, high_max) = (
+        (np.minimum(W, 0).sum(axis=1), np.maximum(W, 0).sum(axis=1)) for W in (model.W[:, :n_low], model.W[:, n_low:])
+    )
+    bounds = np.zeros((2, n_padded))
+    bounds[0, : model.n_visible] = -np.logaddexp(-high_max, model.a + low_min)
+    bounds[1, : model.n_visible] = np.logaddexp(-high_min, model.a + low_max)
+    fours = bounds.reshape(2, -1, 4).sum(axis=2).T + 1e-9
+    ends, growth = [], np.zeros(2)
+    for i, four in enumerate(fours):
+        growth += four
+        if growth.max() > SAFE_LOGIT:
+            ends.append(4 * i)
+            growth = four.copy()
     return np.array([*ends, n_padded], dtype=np.int64)
 
 
-def _layer_product(tables: tuple, n_own: int, first: int, count: int) -> np.ndarray:
+def _layer_product(tables: product_form.ProductTables, n_own: int, first: int, count: int) -> np.ndarray:
     out = np.empty((count, 2))
-    kernels.run_layer_product(count, first, out, *product_scratch(tables, count), *tables, n_own, work=2.0**60)
+    product_form.run_layer_product(
+        count, first, out, *product_scratch(tables, n_own, count), tables, n_own, work=2.0**60
+    )
     return out
 
 
-def product_scratch(tables: tuple, count: int) -> tuple[np.ndarray, ...]:
-    """A, P, the bits of P, E of each shard."""
-    units, low = tables[5].shape
-    P = np.empty((count, 2, low))
-    return np.empty((count, 2, units)), P, P.view(np.int64), np.empty((count, 2, low), dtype=np.int64)
+def product_scratch(tables: product_form.ProductTables, n_own: int, count: int) -> tuple[np.ndarray, ...]:
+    """R, P, the bits of P, E of each shard."""
+    units, low = tables.B.shape
+    batch = 2 ** min(BATCH_BITS, n_own)
+    P = np.empty((count, batch, product_form.SIDES, low))
+    return np.empty((count, batch, product_form.SIDES, units)), P, P.view(np.int64), np.empty(P.shape, dtype=np.int64)
 
 
 def _machine_product(model, low_weight, n_low: int, n_own: int, first: int, count: int) -> np.ndarray:
     out, Q = np.empty((count, 2)), np.empty((count, 2**n_low))
-    kernels.run_machine_product(count, first, out, Q, model.J, model.c, low_weight, n_low, n_own, work=2.0**60)
+    enumeration.run_machine_product(count, first, out, Q, model.J, model.c, low_weight, n_low, n_own, work=2.0**60)
     return out
 
 

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from ebm_ref.errors import BackendError, DomainError, ModelTooLargeError
-from ebm_ref.exact.partition import Shards, _groups, _run, enumerated, merge
+from ebm_ref.exact.partition import SAFE_LOGIT, Shards, _run, enumerated, merge
 from ebm_ref.kernels.cuda import driver
 from ebm_ref.kernels.cuda import enumeration as kernels
 from ebm_ref.kernels.enumeration import LN2, LOG2E
 from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.grbm import GRBM
-from ebm_ref.models.rbm import RBM
+from ebm_ref.models.rbm import RBM, softplus
 from ebm_ref.models.states import subset_sums
 
 TABLE_BYTES = 1 << 24
@@ -76,11 +76,25 @@ def product_shards(model: RBM) -> Shards:
     a = np.pad(model.a, (0, padding), constant_values=-np.inf)
     n_low, n_high, n_shard = layout(model.n_hidden, len(a))
     renormalise = np.zeros(len(a) // 4, dtype=bool)
-    renormalise[_groups(model, len(a)) // 4 - 1] = True
+    renormalise[groups(model, len(a)) // 4 - 1] = True
     top = n_low + n_high
     low, high = word_tables(WT[:n_low], model.b[:n_low]), word_tables(WT[n_low:top], model.b[n_low:top])
     tables = [driver.upload(array) for array in (high[0], low[0], *high[1:], *low[1:], renormalise)]
     return 2**n_shard, partial(_product, a, WT[top:], model.b[top:], tables)
+
+
+def groups(model: RBM, n_padded: int) -> np.ndarray:
+    """Ends of the longest groups of units, multiples of four, whose product of 1 + exp(z_i) stays below 2^1000."""
+    most = np.zeros(n_padded)
+    most[: model.n_visible] = softplus(model.a + np.maximum(model.W, 0).sum(axis=1)) + 1e-9
+    ends, room = [], SAFE_LOGIT
+    for i in range(0, n_padded, 4):
+        growth = most[i : i + 4].sum()
+        if growth > room:
+            ends.append(i)
+            room = SAFE_LOGIT
+        room -= growth
+    return np.array([*ends, n_padded], dtype=np.int64)
 
 
 def scaled_exp(lin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

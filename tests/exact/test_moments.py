@@ -14,6 +14,8 @@ from members import MODELS
 
 import ebm_ref as er
 from ebm_ref.errors import DomainError, ShapeError
+from ebm_ref.exact.moments import layer_moments_vectorized
+from ebm_ref.exact.partition import product_layout, product_tables
 
 
 def energy_law(model):
@@ -36,6 +38,31 @@ def test_energy_entropy_and_heat_capacity(model):
     close(er.exact.heat_capacity(model), p @ (E - p @ E) ** 2)
     close(er.exact.entropy(model), -p[p > 0] @ np.log(p[p > 0]))
     assert 0 <= er.exact.entropy(model) <= model.n_units * math.log(2) + 1e-12
+
+
+def wide_rbm(n_visible: int, n_hidden: int, spread: float, mean: float) -> er.RBM:
+    """Many units, whose factors fill the range of float64 several times; columns of W sum to hundreds."""
+    rng = np.random.default_rng(n_visible + n_hidden)
+    return er.RBM(
+        rng.normal(mean, spread, (n_visible, n_hidden)), rng.normal(0, 3, n_visible), rng.normal(0, 3, n_hidden)
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_groups"),
+    [((301, 14, 0.7, -0.8), 2), ((301, 11, 3.0, 1.5), 4), ((23, 15, 0.5, 0.0), 1), ((50, 12, 8.0, 0.0), 2),
+     ((5, 2, 1.0, 0.0), 1), ((6, 3, 2.0, 0.0), 1)],
+)  # fmt: skip
+def test_compiled_moments_are_those_of_the_readable_twin(shape, n_groups):
+    """Over several batches, shards and groups of units; relative error also of moments as small as 1e-100."""
+    model = wide_rbm(*shape)
+    tables = product_tables(model, product_layout(model.n_hidden, 4)[0])
+    assert len(tables.groups) >= n_groups
+    got, expected = er.exact.moments(model), layer_moments_vectorized(model)
+    for name in ("x", "h", "xh"):
+        np.testing.assert_allclose(getattr(got, name), getattr(expected, name), rtol=1e-12, atol=0)
+    values = [er.exact.log_partition(model, method=method) for method in ("product", "vectorized")]
+    assert abs(values[0] - values[1]) <= 1e-14 * abs(values[1])
 
 
 @pytest.mark.parametrize("model", MODELS)

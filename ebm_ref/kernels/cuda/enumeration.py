@@ -1,4 +1,4 @@
-"""log Z of an RBM on a card: the product form of kernels/enumeration, laid out like a matrix product.
+"""log Z of an RBM on a card: the product form, laid out like a matrix product.
 
 Split the hidden bits from the top into shard, high and low: h = (s, g, l).  With t = exp(z), z = a + Wh,
 (1) t_i = C_i(s) A_i(g) B_i(l),   C = exp(a + W h_s),  A = exp(W h_g),  B = exp(W h_l)
