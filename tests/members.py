@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import ebm_ref as er
+from ebm_ref.models import layers as nn
+from ebm_ref.models.record import leaves, with_leaves
 
 RBM_3X2 = er.RBM(
     [[1.3, -0.7], [-0.4, 2.1], [0.9, -1.6]], [-0.3, 0.8, -1.1], [0.25, -0.6]
@@ -63,3 +65,68 @@ ESTIMATORS = (
     pytest.param(er.cd(1, visible="mean"), id="cd1_mean"),
     pytest.param(er.pcd(2, n_chains=7), id="pcd2"),
 )
+
+
+def drawn(layer, step: int = 0, scale: float = 0.7):
+    """The layer with generic parameters: no zero bias hides a mistake."""
+    stream = er.Stream(20, "user")
+    numbers = [scale * stream.normal(step + i, (1, leaf.size)) for i, leaf in enumerate(leaves(layer).values())]
+    named = zip(leaves(layer).items(), numbers, strict=True)
+    return with_leaves(layer, {name: z.reshape(leaf.shape) for (name, leaf), z in named})
+
+
+def conv(n_in: int, n_out: int, kh: int, kw: int, **how) -> nn.Conv2d:
+    return drawn(nn.Conv2d(np.zeros((n_out, n_in, kh, kw)), np.zeros(n_out), **how), 10 * n_in + n_out)
+
+
+def transposed(n_in: int, n_out: int, kh: int, kw: int, **how) -> nn.ConvTranspose2d:
+    return drawn(nn.ConvTranspose2d(np.zeros((n_in, n_out, kh, kw)), np.zeros(n_out), **how), n_in + 10 * n_out)
+
+
+def group_norm(channels: int, n_groups: int) -> nn.GroupNorm:
+    return drawn(nn.GroupNorm(np.zeros(channels), np.zeros(channels), n_groups), channels)
+
+
+LINEAR_3X2 = drawn(nn.Linear(np.zeros((3, 2)), np.zeros(2)))
+SMALL_UNET = nn.Sequential(
+    (
+        conv(1, 2, 3, 3, padding=1), nn.Activation("silu"),
+        nn.Concat(nn.Sequential((nn.AvgPool(2), conv(2, 3, 3, 3, padding=1), nn.Activation("tanh"), nn.Upsample(2)))),
+        conv(5, 1, 3, 3, padding=1),
+    )
+)  # fmt: skip
+
+LAYERS = (
+    pytest.param(LINEAR_3X2, (3,), id="linear"),
+    pytest.param(nn.Flatten(), (2, 3, 2), id="flatten"),
+    pytest.param(conv(2, 3, 3, 3, padding=1), (2, 5, 4), id="conv_3x3"),
+    pytest.param(conv(3, 5, 3, 3, padding=1), (3, 9, 7), id="conv_3x3_odd"),
+    pytest.param(conv(2, 4, 3, 3, padding=0), (2, 5, 4), id="conv_3x3_valid"),
+    pytest.param(conv(2, 4, 3, 3, padding=2), (2, 3, 4), id="conv_3x3_full"),
+    pytest.param(conv(2, 3, 3, 2, stride=2, padding=1), (2, 6, 5), id="conv_3x2_stride_2_uncovered"),
+    pytest.param(conv(1, 2, 5, 5, stride=2, padding=4), (1, 7, 8), id="conv_5x5_stride_2"),
+    pytest.param(conv(3, 2, 1, 1), (3, 4, 2), id="conv_1x1"),
+    pytest.param(transposed(2, 3, 3, 2, stride=2, padding=1, output_padding=1), (2, 3, 4), id="transposed"),
+    pytest.param(transposed(3, 1, 4, 4, stride=2, padding=1), (3, 2, 3), id="transposed_4x4"),
+    pytest.param(nn.Upsample(2), (2, 3, 2), id="upsample"),
+    pytest.param(nn.Upsample(3), (1, 1, 2), id="upsample_3"),
+    pytest.param(nn.AvgPool(2), (2, 4, 6), id="avg_pool"),
+    pytest.param(nn.MaxPool(2), (2, 4, 6), id="max_pool"),
+    pytest.param(nn.MaxPool(3), (1, 6, 3), id="max_pool_3"),
+    pytest.param(nn.Pad((1, 0, 2, 3)), (2, 3, 2), id="pad"),
+    pytest.param(nn.Pad((-1, 2, 0, -1)), (2, 3, 4), id="pad_and_crop"),
+    pytest.param(nn.Activation("silu"), (2, 3, 4), id="silu"),
+    pytest.param(nn.Activation("softplus"), (7,), id="softplus"),
+    pytest.param(nn.Activation("tanh"), (7,), id="tanh"),
+    pytest.param(nn.Activation("elu", 1.3), (7,), id="elu"),
+    pytest.param(nn.Activation("leaky_relu"), (7,), id="leaky_relu"),
+    pytest.param(group_norm(6, 3), (6, 2, 3), id="group_norm"),
+    pytest.param(group_norm(4, 1), (4,), id="layer_norm"),
+    pytest.param(nn.Residual(nn.Sequential((conv(2, 2, 3, 3, padding=1), nn.Activation()))), (2, 3, 4), id="residual"),
+    pytest.param(nn.Concat(conv(2, 3, 1, 1)), (2, 3, 2), id="concat"),
+    pytest.param(nn.SpectralNorm.of(LINEAR_3X2), (3,), id="spectral_linear"),
+    pytest.param(nn.SpectralNorm.of(conv(2, 3, 3, 3), 1, 1), (2, 4, 5), id="spectral_conv_unconverged"),
+    pytest.param(nn.at_time(drawn(nn.TimeBias(np.zeros((4, 3)), np.zeros(3))), 2.5), (3, 2, 2), id="time_bias"),
+    pytest.param(SMALL_UNET, (1, 4, 6), id="unet"),
+    pytest.param(nn.Sequential((LINEAR_3X2, nn.Activation("silu"), nn.Linear([[1.2], [-0.7]], [0.3]))), (3,), id="mlp"),
+)  # a layer, and the shape of one input

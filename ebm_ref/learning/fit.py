@@ -28,7 +28,7 @@ from ebm_ref.learning.estimators import Estimator
 from ebm_ref.learning.monitors import measure
 from ebm_ref.learning.optimisers import Optimiser
 from ebm_ref.models.grbm import GRBM
-from ebm_ref.models.record import leaf_names, leafwise, leaves, sizes
+from ebm_ref.models.record import leaf_names, leafwise, leaves, with_leaves
 from ebm_ref.progress import track
 
 
@@ -180,7 +180,7 @@ def _load(path: str | os.PathLike, model: Any, settings: dict[str, Any]) -> _Run
             )
 
     def stored(prefix: str) -> Any:
-        return type(model)(*(arrays[f"{prefix}.{name}"] for name in leaf_names(model)), **sizes(model))
+        return with_leaves(model, {name: arrays[f"{prefix}.{name}"] for name in leaf_names(model)})
 
     history = {key[len("history.") :]: list(values) for key, values in arrays.items() if key.startswith("history.")}
     state = tuple(stored(f"state.{i}") for i in range(meta["n_state"]))

@@ -1,0 +1,157 @@
+"""Activation functions phi(z) with their first and second derivatives; alpha is the one parameter that some have.
+
+               phi(z)                       phi'(z)                   phi''(z)               s = sigmoid(z)
+(1) SiLU       z s                          s (1 + z (1-s))           s (1-s) (2 + z (1-2s))
+(2) softplus   log(1 + exp z)               s                         s (1-s)
+(3) tanh       t                            1 - t^2                   -2 t (1 - t^2)
+(4) ELU        z > 0 ? z : alpha (e^z - 1)  z > 0 ? 1 : alpha e^z     z > 0 ? 0 : alpha e^z
+(5) leaky ReLU z > 0 ? z : alpha z          z > 0 ? 1 : alpha         0 (almost everywhere)
+At the corner z = 0 of (4) and (5) the left branch holds.  [Elfwing et al. 2018; Clevert et al. 2016; Maas et al. 2013]
+
+(6) exp(-a) in single precision, a >= 0, without branches or calls, so that loops over it vectorise:
+    exp(-a) = 2^k exp(r),  k = round(-a / log 2),  |r| <= log(2)/2,  exp(r) by its Taylor sum of degree 7 (5e-9);
+    a > 87 counts as 87.  Adding 1.5 2^23 rounds to an integer, whose bits then stand lowest.
+"""
+
+import math
+
+import numpy as np
+
+from ebm_ref.compile import jit
+from ebm_ref.maths.scalars import sigmoid, softplus
+
+
+def silu(z, alpha):
+    """(1)"""
+    return z * sigmoid(z)
+
+
+def silu_slope(z, alpha):
+    """(1)"""
+    s = sigmoid(z)
+    return s * (1.0 + z * sigmoid(-z))
+
+
+def silu_curvature(z, alpha):
+    """(1); 1-s = sigmoid(-z), without cancellation."""
+    s, rest = sigmoid(z), sigmoid(-z)
+    return s * rest * (2.0 + z * (rest - s))
+
+
+def smooth(z, alpha):
+    """(2)"""
+    return softplus(z)
+
+
+def smooth_slope(z, alpha):
+    """(2)"""
+    return sigmoid(z)
+
+
+def smooth_curvature(z, alpha):
+    """(2)"""
+    return sigmoid(z) * sigmoid(-z)
+
+
+def tanh(z, alpha):
+    """(3)"""
+    return math.tanh(z)
+
+
+def tanh_slope(z, alpha):
+    """(3) as 4 s (1-s) at 2z, without cancellation."""
+    return 4.0 * sigmoid(2.0 * z) * sigmoid(-2.0 * z)
+
+
+def tanh_curvature(z, alpha):
+    """(3)"""
+    return -8.0 * math.tanh(z) * sigmoid(2.0 * z) * sigmoid(-2.0 * z)
+
+
+def elu(z, alpha):
+    """(4)"""
+    return z if z > 0.0 else alpha * math.expm1(z)
+
+
+def elu_slope(z, alpha):
+    """(4)"""
+    return 1.0 if z > 0.0 else alpha * math.exp(z)
+
+
+def elu_curvature(z, alpha):
+    """(4)"""
+    return 0.0 if z > 0.0 else alpha * math.exp(z)
+
+
+def leaky_relu(z, alpha):
+    """(5)"""
+    return z if z > 0.0 else alpha * z
+
+
+def leaky_relu_slope(z, alpha):
+    """(5)"""
+    return 1.0 if z > 0.0 else alpha
+
+
+def leaky_relu_curvature(z, alpha):
+    """(5)"""
+    return 0.0
+
+
+silu, silu_slope, silu_curvature = jit(silu), jit(silu_slope), jit(silu_curvature)
+smooth, smooth_slope, smooth_curvature = jit(smooth), jit(smooth_slope), jit(smooth_curvature)
+tanh, tanh_slope, tanh_curvature = jit(tanh), jit(tanh_slope), jit(tanh_curvature)
+elu, elu_slope, elu_curvature = jit(elu), jit(elu_slope), jit(elu_curvature)
+leaky_relu, leaky_relu_slope = jit(leaky_relu), jit(leaky_relu_slope)
+leaky_relu_curvature = jit(leaky_relu_curvature)
+
+
+# single precision -----------------------------------------------------------------------------------------------------
+
+ONE, TWO, LARGEST, MAGIC = np.float32(1.0), np.float32(2.0), np.float32(87.0), np.float32(12582912.0)
+LOG2E, LN2_HIGH, LN2_LOW = np.float32(1.0 / math.log(2.0)), np.float32(0.693359375), np.float32(-2.12194440e-4)
+C2, C3, C4, C5, C6, C7 = (np.float32(1.0 / math.factorial(n)) for n in range(2, 8))
+ONE_BITS = np.int32(0x3F800000)
+
+
+def exp_minus_single(a):
+    """(6), float32."""
+    a = np.float32(LARGEST if a > LARGEST else a)
+    shifted = np.float32(MAGIC - a * LOG2E)
+    k = shifted - MAGIC
+    r = (-a - k * LN2_HIGH) - k * LN2_LOW
+    series = ONE + r * (ONE + r * (C2 + r * (C3 + r * (C4 + r * (C5 + r * (C6 + r * C7))))))
+    return series * np.int32((shifted.view(np.int32) << np.int32(23)) + ONE_BITS).view(np.float32)
+
+
+exp_minus_single = jit(exp_minus_single)
+
+
+def sigmoid_single(z):
+    """1 / (1 + exp(-z)), float32."""
+    e = exp_minus_single(abs(z))
+    return (ONE if z >= np.float32(0.0) else e) / (ONE + e)
+
+
+sigmoid_single = jit(sigmoid_single)
+
+
+def silu_single(z, alpha):
+    """(1), float32."""
+    return z * sigmoid_single(z)
+
+
+def silu_slope_single(z, alpha):
+    """(1), float32."""
+    s = sigmoid_single(z)
+    return s * (ONE + z * (ONE - s))
+
+
+def silu_curvature_single(z, alpha):
+    """(1), float32."""
+    s = sigmoid_single(z)
+    return s * (ONE - s) * (TWO + z * (ONE - TWO * s))
+
+
+silu_single, silu_slope_single = jit(silu_single), jit(silu_slope_single)
+silu_curvature_single = jit(silu_curvature_single)

@@ -1,0 +1,174 @@
+"""Layers made of layers: a chain, a residual branch, a skip that is concatenated.  A U-Net is no more than these.
+
+Sequential  y = f_L(... f_1(x))      (1) tangents run through f_1 ... f_L, cotangents through f_L ... f_1 (chain rule)
+                                     (2) the tangent of the vjp needs at each layer its x_dot (forward) and y_bar
+                                         (backward): x_bar_dot, theta_bar_dot = rvjp_l(x_dot_l, y_bar_l, y_bar_dot_l)
+Residual    y = x + f(x)             (3) x_bar = y_bar + vjp_f(y_bar);  likewise y_dot and x_bar_dot
+Concat      y = [x, f(x)] along the channels, axis 1
+                                     (4) y_bar = [p, q]:  x_bar = p + vjp_f(q);  y_dot = [x_dot, jvp_f(x_dot)]
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ebm_ref.errors import ShapeError
+from ebm_ref.models import record as records
+from ebm_ref.models.record import record
+
+
+@record
+class Sequential:
+    """One layer after another."""
+
+    layers: tuple[Any, ...]
+
+    def check(self) -> None:
+        """At least one layer."""
+        if not isinstance(self.layers, tuple) or records.parts_of(self.layers) is None:
+            raise ShapeError(f"layers: expected a tuple of one or more layers, got {self.layers!r}")
+
+    __repr__ = records.describe
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Through all layers."""
+        for layer in self.layers:
+            shape = layer.output_shape(shape)
+        return shape
+
+    def forward(self, x):
+        """(y, cache)."""
+        caches = []
+        for layer in self.layers:
+            x, cache = layer.forward(x)
+            caches.append(cache)
+        return x, tuple(caches)
+
+    def pullback(self, cache, y_bar):
+        """(1) x_bar."""
+        for layer, kept in zip(reversed(self.layers), reversed(cache), strict=True):
+            y_bar = layer.pullback(kept, y_bar)
+        return y_bar
+
+    def vjp(self, cache, y_bar):
+        """(x_bar, gradient): (1)."""
+        gradients = []
+        for layer, kept in zip(reversed(self.layers), reversed(cache), strict=True):
+            y_bar, gradient = layer.vjp(kept, y_bar)
+            gradients.append(gradient)
+        return y_bar, Sequential(tuple(reversed(gradients)))
+
+    def jvp(self, cache, x_dot):
+        """(1) y_dot."""
+        for layer, kept in zip(self.layers, cache, strict=True):
+            x_dot = layer.jvp(kept, x_dot)
+        return x_dot
+
+    def rvjp(self, cache, x_dot, y_bar, y_bar_dot):
+        """(2) (x_bar_dot, gradient_dot)."""
+        x_dots = [x_dot]
+        for layer, kept in zip(self.layers[:-1], cache[:-1], strict=True):
+            x_dots.append(layer.jvp(kept, x_dots[-1]))
+        gradients = []
+        for layer, kept, tangent in zip(reversed(self.layers), reversed(cache), reversed(x_dots), strict=True):
+            y_bar_dot, gradient = layer.rvjp(kept, tangent, y_bar, y_bar_dot)
+            y_bar = layer.pullback(kept, y_bar)
+            gradients.append(gradient)
+        return y_bar_dot, Sequential(tuple(reversed(gradients)))
+
+
+@record
+class Residual:
+    """y = x + f(x)."""
+
+    branch: Any
+
+    def check(self) -> None:
+        """The branch is a layer."""
+        _require_layer(self.branch)
+
+    __repr__ = records.describe
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Unchanged: f keeps the shape."""
+        made = self.branch.output_shape(shape)
+        if made != shape:
+            raise ShapeError(f"Residual: expected a branch that keeps the shape {shape}, got {made}")
+        return shape
+
+    def forward(self, x):
+        """(y, cache)."""
+        y, cache = self.branch.forward(x)
+        return x + y, cache
+
+    def pullback(self, cache, y_bar):
+        """(3) x_bar."""
+        return y_bar + self.branch.pullback(cache, y_bar)
+
+    def vjp(self, cache, y_bar):
+        """(x_bar, gradient): (3)."""
+        x_bar, gradient = self.branch.vjp(cache, y_bar)
+        return y_bar + x_bar, Residual(gradient)
+
+    def jvp(self, cache, x_dot):
+        """(3) y_dot."""
+        return x_dot + self.branch.jvp(cache, x_dot)
+
+    def rvjp(self, cache, x_dot, y_bar, y_bar_dot):
+        """(3) (x_bar_dot, gradient_dot)."""
+        x_bar_dot, gradient = self.branch.rvjp(cache, x_dot, y_bar, y_bar_dot)
+        return y_bar_dot + x_bar_dot, Residual(gradient)
+
+
+@record
+class Concat:
+    """y = [x, f(x)]: the skip connection of a U-Net."""
+
+    branch: Any
+
+    def check(self) -> None:
+        """The branch is a layer."""
+        _require_layer(self.branch)
+
+    __repr__ = records.describe
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """(c, h, w) -> (c + c', h, w)."""
+        made = self.branch.output_shape(shape)
+        if made[1:] != shape[1:]:
+            raise ShapeError(f"Concat: expected a branch that keeps the size {shape[1:]}, got {made[1:]}")
+        return (shape[0] + made[0], *shape[1:])
+
+    def forward(self, x):
+        """(y, cache)."""
+        y, cache = self.branch.forward(x)
+        return np.concatenate([x, y], axis=1), (x.shape[1], cache)
+
+    def pullback(self, cache, y_bar):
+        """(4) x_bar."""
+        n, inner = cache
+        return y_bar[:, :n] + self.branch.pullback(inner, np.ascontiguousarray(y_bar[:, n:]))
+
+    def vjp(self, cache, y_bar):
+        """(x_bar, gradient): (4)."""
+        n, inner = cache
+        x_bar, gradient = self.branch.vjp(inner, np.ascontiguousarray(y_bar[:, n:]))
+        return y_bar[:, :n] + x_bar, Concat(gradient)
+
+    def jvp(self, cache, x_dot):
+        """(4) y_dot."""
+        return np.concatenate([x_dot, self.branch.jvp(cache[1], x_dot)], axis=1)
+
+    def rvjp(self, cache, x_dot, y_bar, y_bar_dot):
+        """(4) (x_bar_dot, gradient_dot)."""
+        n, inner = cache
+        q, q_dot = (np.ascontiguousarray(part[:, n:]) for part in (y_bar, y_bar_dot))
+        x_bar_dot, gradient = self.branch.rvjp(inner, x_dot, q, q_dot)
+        return y_bar_dot[:, :n] + x_bar_dot, Concat(gradient)
+
+
+def _require_layer(branch: Any) -> None:
+    if not hasattr(branch, "rvjp"):
+        raise ShapeError(f"branch: expected a layer, got {type(branch).__name__}")
