@@ -21,10 +21,12 @@ Advanced = tuple[np.ndarray, Info]
 
 def advance(sampler, state: np.ndarray, stream: Stream, start: int, n: int) -> Advanced:
     """n steps on the card, numbers at steps start, ..., start + n - 1; the input is not modified."""
-    twin = TWINS.get(sampler.name)
+    twin = TWINS.get(type(sampler))
     if twin is None:
-        known = ", ".join(TWINS)
-        raise BackendError(f"device='cuda': {sampler.name} runs on the CPU only (on a card: {known}); use device='cpu'")
+        known = ", ".join(kind.__name__ for kind in TWINS)
+        raise BackendError(
+            f"device='cuda': {type(sampler).__name__} runs on the CPU only (on a card: {known}); use device='cpu'"
+        )
     return twin(sampler, np.array(state), stream.address, np.uint64(start), n)
 
 
@@ -49,6 +51,4 @@ def _metropolis(sampler: Metropolis, rows: np.ndarray, address: np.ndarray, star
     return rows, Info(accepted, n)
 
 
-TWINS: dict[str, Callable[..., Advanced]] = {
-    "block_gibbs": _block_gibbs, "gibbs": _gibbs, "metropolis": _metropolis,
-}  # fmt: skip
+TWINS: dict[type, Callable[..., Advanced]] = {BlockGibbs: _block_gibbs, Gibbs: _gibbs, Metropolis: _metropolis}
