@@ -36,7 +36,7 @@ def _upload(value: Any, order: Any = "C") -> Any:
 
 
 def _type_of(value: Any) -> Any:
-    from numba import types, typeof
+    from numba import typeof, types
 
     if isinstance(value, tuple):
         return types.Tuple([_type_of(v) for v in value])
@@ -54,7 +54,7 @@ def recorded_launches() -> Iterator[list[tuple[Any, tuple]]]:
         made.append((kernel, tuple(_type_of(a) for a in args)))
 
     changes = {"upload": _upload, "launch": launch, "empty": lambda shape: Recorded(np.empty(shape))}
-    with mock.patch.multiple(driver, **changes), mock.patch.object(device, "what_is_missing", lambda: ""):
+    with mock.patch.multiple(driver, **changes), mock.patch.object(device, "what_is_missing", return_value=""):
         yield made
 
 
@@ -63,7 +63,7 @@ def ptx(function: Any, types: tuple, **options: Any) -> str:
     from numba import cuda
 
     card = SimpleNamespace(compute_capability=HOPPER)
-    with mock.patch("numba.cuda.dispatcher.get_current_device", lambda: card):
+    with mock.patch("numba.cuda.dispatcher.get_current_device", return_value=card):
         return cuda.compile_ptx(function, types, cc=HOPPER, **options)[0]
 
 

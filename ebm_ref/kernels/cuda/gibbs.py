@@ -4,7 +4,7 @@ A thread is a chain.  A sum runs over the units that are given, four sums at a t
 four weights; neighbouring chains read the same weights and neighbouring states.  Nothing is stored but the new states.
 (1) field_j = bias_j + sum_i given_i W_ij, i ascending: for binary states the numbers of the CPU, to the bit
 (2) new_j = 1[u < sigmoid(field_j)]; units 4k, ..., 4k + 3 share one evaluation of Philox
-(3) single sites: field_i = c_i + sum_j s_j J_ji afresh at each visit (the CPU updates it: rounding may differ)
+(3) single sites: field_i = c_i + sum_j J_ij s_j afresh at each visit (the CPU updates it: rounding may differ)
 """
 
 import math
@@ -55,7 +55,7 @@ def site_field(i, s, J, c):
     """(3)."""
     total = c[i]
     for j in range(len(s)):
-        total += s[j] * J[j, i]
+        total += s[j] * J[i, j]
     return total
 
 
