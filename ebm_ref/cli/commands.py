@@ -1,9 +1,8 @@
-"""The commands on models and data: exact, sample, train, plot.  ``verify`` has a file of its own."""
+"""The commands on models and data: exact, sample, plot.  ``train`` and ``verify`` have files of their own."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -22,7 +21,8 @@ model_argument = click.argument("model", type=click.Path(exists=True, dir_okay=F
 def cli() -> None:
     """The reference for energy-based models: exact answers, samplers, learning, and checks of other people's code.
 
-    Models are .npz files: arrays W, a, b (an RBM) or J, c (a Boltzmann machine), units in {0, 1}.
+    Models are .npz files: arrays W, a, b (an RBM), J, c (a Boltzmann machine), units in {0, 1}; or W, mu, log_var, b
+    (a Gaussian-Bernoulli RBM).
 
     Exit status: 0 it holds, 1 it does not hold, 2 wrong use, 3 too little data.
     """
@@ -52,92 +52,69 @@ def exact(model: str, data: str | None, method: str, with_moments: bool, as_json
         moments = ebm_ref.exact.moments(m)
         values |= {"E[x]": moments.x, "E[h]": moments.h}
     if data:
-        values["log-likelihood (nats per row)"] = ebm_ref.exact.log_likelihood(m, read_data(data))
+        rows = read_data(data, grey=isinstance(m, ebm_ref.GRBM))
+        values["log-likelihood (nats per row)"] = ebm_ref.exact.log_likelihood(m, rows)
     emit(values, as_json)
 
 
 @cli.command()
 @model_argument
 @click.option("--kernel", type=click.Choice(KERNELS), default="gibbs", show_default=True)
-@click.option("--chains", default=100, show_default=True, help="Number of chains, started at fair coin flips.")
+@click.option(
+    "--chains", default=100, show_default=True, help="Number of chains, started at fair coin flips (GRBM: noise)."
+)
 @click.option("--steps", default=1000, show_default=True, help="Steps after burn-in.")
 @click.option("--burn-in", default=1000, show_default=True)
 @click.option("--thin", default=10, show_default=True, help="Keep every THIN-th state.")
+@click.option(
+    "--means", is_flag=True, help="Write a GRBM's mean of v given the last h in place of v, free of its noise."
+)
 @click.option("-o", "--out", default="samples.npz", show_default=True, type=click.Path(dir_okay=False))
 @seed_option
 @as_json
 @quiet
 def sample(
-    model: str, kernel: str, chains: int, steps: int, burn_in: int, thin: int, out: str, seed: int, as_json: bool,
-    quiet: bool,
+    model: str, kernel: str, chains: int, steps: int, burn_in: int, thin: int, means: bool, out: str, seed: int,
+    as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Run a sampler on MODEL and write the kept states, (chains, kept, units), rows [x, h]."""
     m = ebm_ref.load(model)
-    start = ebm_ref.Stream(seed, "user").uniform(0, (chains, m.n_units)) < 0.5
+    if means and not isinstance(m, ebm_ref.GRBM):
+        raise click.UsageError(f"--means: expected a GRBM, got {m!r}")
     chain = ebm_ref.sample(
-        sampler_named(kernel, m), start.astype(float), steps, seed, thin=thin, burn_in=burn_in, progress=not quiet
-    )
+        sampler_named(kernel, m), first_states(m, chains, seed), steps, seed, thin=thin, burn_in=burn_in,
+        progress=not quiet,
+    )  # fmt: skip
+    if means:
+        chain = with_means(m, chain)
     chain.save(out)
     emit({"file": out, "states": str(chain.states.shape), "acceptance rate": chain.acceptance_rate}, as_json)
 
 
+def first_states(model, n: int, seed: int):
+    """Fair coins for all units; a GRBM's visible units are independent normals with its mu and variances."""
+    stream = ebm_ref.Stream(seed, "user")
+    if isinstance(model, ebm_ref.GRBM):
+        return model.mu + model.variance**0.5 * stream.normal(0, (n, model.n_visible))
+    return (stream.uniform(0, (n, model.n_units)) < 0.5).astype(float)
+
+
+def with_means(model, chain):
+    """The chain with mu + Wh in place of v."""
+    from dataclasses import replace
+
+    states = chain.states.copy()
+    states[:, :, : model.n_visible] = model.mu + chain.hidden @ model.W.T
+    return replace(chain, states=states)
+
+
 def sampler_named(kernel: str, model):
-    """A sampler by the name that the oracle uses for its kernel."""
-    if kernel == "block_gibbs":
+    """A sampler by the name that the oracle uses for its kernel; a GRBM has block Gibbs only."""
+    if kernel == "block_gibbs" or isinstance(model, ebm_ref.GRBM):
         return ebm_ref.block_gibbs(model)
     if kernel == "metropolis":
         return ebm_ref.metropolis(model)
     return ebm_ref.gibbs(model, kernel.removeprefix("gibbs").removeprefix("_") or "systematic")
-
-
-@cli.command()
-@click.option("--data", required=True, help=DATA_HELP + ".")
-@click.option("--hidden", default=16, show_default=True, help="Hidden units.")
-@click.option("--estimator", type=click.Choice(["exact", "cd", "pcd"]), default="cd", show_default=True)
-@click.option("-k", default=1, show_default=True, help="Sweeps an update (cd, pcd).")
-@click.option("--chains", default=100, show_default=True, help="Persistent chains (pcd).")
-@click.option("--epochs", default=20, show_default=True)
-@click.option("--batch-size", default=100, show_default=True)
-@click.option("--lr", default=0.1, show_default=True, help="Learning rate.")
-@click.option("--momentum", default=0.5, show_default=True)
-@click.option("--weight-decay", default=1e-4, show_default=True, help="On the weights, never on biases.")
-@click.option("-o", "--out", default="model.npz", show_default=True, type=click.Path(dir_okay=False))
-@click.option("--checkpoint", type=click.Path(dir_okay=False), help="Carry on from this file if a run was cut short.")
-@seed_option
-@as_json
-@quiet
-def train(
-    data: str, hidden: int, estimator: str, k: int, chains: int, epochs: int, batch_size: int, lr: float,
-    momentum: float, weight_decay: float, out: str, checkpoint: str | None, seed: int, as_json: bool, quiet: bool,
-) -> None:  # fmt: skip
-    """Train an RBM; writes the model and, beside it, NAME.history.npz for ``ebm-ref plot curves``."""
-    import numpy as np
-
-    rows = read_data(data)
-    estimators: dict[str, Any] = {
-        "exact": ebm_ref.exact_gradient,
-        "cd": lambda: ebm_ref.cd(k),
-        "pcd": lambda: ebm_ref.pcd(k, chains),
-    }
-    result = ebm_ref.fit(
-        base_rate_rbm(rows, hidden, seed), rows, estimators[estimator](), ebm_ref.sgd(lr, momentum, weight_decay),
-        epochs, batch_size, seed, checkpoint=checkpoint, progress=not quiet,
-    )  # fmt: skip
-    result.model.save(out)
-    history = Path(out).with_suffix(".history.npz")
-    arrays: dict[str, Any] = dict(result.history)
-    np.savez(history, **arrays)
-    last = {name: float(values[-1]) for name, values in result.history.items()}
-    emit({"model": out, "history": str(history), **last}, as_json)
-
-
-def base_rate_rbm(rows, n_hidden: int, seed: int):
-    """Small random weights, visible biases at the smoothed log odds of the data: Hinton's starting point."""
-    import numpy as np
-
-    means = (rows.sum(axis=0) + 1) / (len(rows) + 2)
-    weights = 0.05 * ebm_ref.Stream(seed, "parameters").normal(0, (rows.shape[1], n_hidden))
-    return ebm_ref.RBM(weights, np.log(means / (1 - means)), np.zeros(n_hidden))
 
 
 @cli.command()
@@ -155,8 +132,9 @@ def plot(what: str, file: str, out: str | None, shape: str | None, kernel: str) 
 
     if what == "curves":
         history = dict(np.load(file, allow_pickle=False))
-        name = "log_likelihood" if "log_likelihood" in history else "pseudo_log_likelihood"
-        label = f"{name.replace('_', '-')} (nats per row)"
+        names = ("log_likelihood", "pseudo_log_likelihood", "reconstruction_error")
+        name = next(n for n in names if n in history)
+        label = name.replace("_", "-") + (" (nats per row)" if "log" in name else "")
         figure = plots.learning_curves({Path(file).stem: (history["update"], history[name])}, y_label=label)
     else:
         loaded = ebm_ref.load(file)
@@ -166,7 +144,7 @@ def plot(what: str, file: str, out: str | None, shape: str | None, kernel: str) 
         elif what == "filters":
             figure = plots.image_grid(loaded.W.T, image_shape(shape, loaded.n_visible), symmetric=True)
         else:
-            rows = loaded.visible[:, -1][:100]
+            rows = np.clip(loaded.visible[:, -1][:100], 0, 1)
             figure = plots.image_grid(rows, image_shape(shape, rows.shape[1]))
     out = out or f"{what}.png"
     svg = Path(out).suffix == ".svg"
@@ -192,9 +170,10 @@ def image_shape(shape: str | None, n_pixels: int) -> tuple[int, int]:
 def _register() -> None:
     from ebm_ref.cli.bench import bench
     from ebm_ref.cli.oracle_commands import vectors, zoo
+    from ebm_ref.cli.training import train
     from ebm_ref.cli.verify import verify
 
-    for command in (verify, vectors, zoo, bench):
+    for command in (verify, train, vectors, zoo, bench):
         cli.add_command(command)
 
 

@@ -18,20 +18,22 @@ DATA_HELP = (
 GREY_THRESHOLD = 127.5
 
 
-def read_data(source: str) -> np.ndarray:
-    """Rows of visible units (n, n_visible) from the name of a data set or a file."""
+def read_data(source: str, grey: bool = False) -> np.ndarray:
+    """Rows of visible units (n, n_visible) from the name of a data set or a file; ``grey`` images are in [0, 1]."""
     from ebm_ref import datasets
 
     name, _, size = source.partition(":")
     if name == "digits":
-        return datasets.digits().binary
+        digits = datasets.digits()
+        return digits.images.reshape(len(digits.images), -1) if grey else digits.binary
     if name in ("bars_and_stripes", "labelled_shifter"):
         if not size.isdigit():
             raise click.UsageError(f"--data {name}: expected a size, for example {name}:4")
         return getattr(datasets, name)(int(size))
     if name in ("mnist", "fashion-mnist"):
         images = datasets.load_idx_folder(name).train_images
-        return (images.reshape(len(images), -1) > GREY_THRESHOLD).astype(np.float64)
+        pixels = images.reshape(len(images), -1)
+        return pixels / 255.0 if grey else (pixels > GREY_THRESHOLD).astype(np.float64)
     path = Path(source)
     if not path.exists():
         raise click.UsageError(f"--data {source}: no such file or data set; expected {DATA_HELP}")

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 import ebm_ref
-from ebm_ref.cli.commands import base_rate_rbm
+from ebm_ref.cli.training import base_rate_rbm
 from ebm_ref.learning.fit import Fit
 from ebm_ref.models.states import all_states
 from ebm_ref.oracle import Report, Result

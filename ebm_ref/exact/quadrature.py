@@ -37,15 +37,19 @@ def grid_log_partition(model, box, n: int) -> float:
     return float(logsumexp(log_density) + log_cell)
 
 
-def grid_kl_divergence(p, q, box, n: int) -> float:
-    """(2): KL(p|q) in nats of two models' laws of x in one or two dimensions, each normalised on the grid."""
+def grid_kl_divergence(p, q, box, n: int, *, log_z_q: float | None = None) -> float:
+    """(2): KL(p|q) in nats of two models' laws of x in one or two dimensions, each normalised on the grid.
+
+    log_z_q: log Z of q where it is known, ``exact.log_partition(q)``: then q may have mass outside the box.
+    """
     if p.n_visible != q.n_visible:
         raise ShapeError(f"q: expected {p.n_visible} visible units like p, got {q.n_visible}")
-    points, shape, _ = grid(p.n_visible, box, n)
+    points, shape, log_cell = grid(p.n_visible, box, n)
     log_p, log_q = _log_weights(p, points), _log_weights(q, points)
-    for name, log_density in (("p", log_p), ("q", log_q)):
+    for name, log_density in (("p", log_p), ("q", log_q))[: 1 if log_z_q is not None else 2]:
         _refuse_cut(f"box of {name}", log_density.reshape(shape))
-    log_p, log_q = log_p - logsumexp(log_p), log_q - logsumexp(log_q)
+    log_p = log_p - logsumexp(log_p)
+    log_q = log_q - (logsumexp(log_q) if log_z_q is None else log_z_q - log_cell)
     weights = np.exp(log_p)
     held = weights > 0
     return float((weights[held] * (log_p[held] - log_q[held])).sum())

@@ -178,6 +178,8 @@ def test_quadrature_of_known_laws():
     away = other.mean - gaussian.mean
     expected = 0.5 * (np.trace(ratio) - 2 - np.log(np.linalg.det(ratio)) + away @ other.precision @ away)
     laws.close(er.exact.grid_kl_divergence(gaussian, other, box, 200), expected)
+    known = er.exact.grid_kl_divergence(gaussian, other, [(-6, 6), (-8, 8)], 200, log_z_q=other.log_z)
+    laws.close(known, expected, 1e-9)
     # the stated error, 2 exp(-2 pi^2 s^2/h^2), at h = 1.5 s, where it can be seen
     one = er.Gaussian([0.0], [[1.0]])
     error = er.exact.grid_log_partition(one, (-15, 15), 21) - one.log_z
