@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import expit
 
 from ebm_ref.errors import DomainError, ShapeError, as_float_array, require_choice, require_shape
+from ebm_ref.kernels.transitions import run_product_rows
 from ebm_ref.models.rbm import RBM
 from ebm_ref.models.states import all_states, require_few_states
 
@@ -76,9 +77,9 @@ def site_matrix(model, rule: str, sites) -> np.ndarray:
     n = model.n_units
     energies = model.joint_energy(all_states(n))
     if rule == "product":
-        P = np.eye(2**n)
-        for i in sites:
-            P = _then_site(P, energies, i)
+        P = np.empty((2**n, 2**n))
+        on = np.array([_on_probability(energies, i).ravel() for i in range(n)]).reshape(n, 2**n // 2)
+        run_product_rows(2**n, P, np.array(sites, dtype=np.int64), on, work=4.0**n * len(sites))
         return P
     P = np.zeros((2**n, 2**n))
     index = np.arange(2**n)
@@ -91,13 +92,20 @@ def site_matrix(model, rule: str, sites) -> np.ndarray:
     return P
 
 
-def _then_site(P: np.ndarray, energies: np.ndarray, i: int) -> np.ndarray:
-    """P K_i: the mass of each pair of states that differ in unit i is shared out by (1)."""
+def _on_probability(energies: np.ndarray, i: int) -> np.ndarray:
+    """(1) p(s_i=1|rest) of each pair of states that differ in unit i, (pairs above, pairs below)."""
     E = energies.reshape(-1, 2, 2**i)
-    p1 = expit(E[:, 0] - E[:, 1])
-    pairs = P.reshape(len(P), -1, 2, 2**i)
-    mass = pairs.sum(axis=2)
-    return np.stack([mass * (1 - p1), mass * p1], axis=2).reshape(P.shape)
+    return expit(E[:, 0] - E[:, 1])
+
+
+def product_matrix_vectorized(energies: np.ndarray, sites) -> np.ndarray:
+    """K_1 K_2 ... in plain NumPy, the readable twin of the compiled rows: each K_i shares out the mass of its pairs."""
+    P = np.eye(len(energies))
+    for i in sites:
+        p1 = _on_probability(energies, i)
+        mass = P.reshape(len(P), -1, 2, 2**i).sum(axis=2)
+        P = np.stack([mass * (1 - p1), mass * p1], axis=2).reshape(P.shape)
+    return P
 
 
 def _visible_part(joint: np.ndarray, n_visible: int) -> np.ndarray:

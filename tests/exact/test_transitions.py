@@ -13,7 +13,8 @@ from members import MACHINE_5, RBM_2X4, RBM_3X2
 
 import ebm_ref as er
 from ebm_ref.errors import DomainError, ModelTooLargeError, ShapeError
-from ebm_ref.exact.transitions import spectrum
+from ebm_ref.exact.transitions import product_matrix_vectorized, spectrum
+from ebm_ref.models.states import all_states
 
 STAYS = np.eye(4)
 mild = strategies.rbms(magnitude=3.0, max_side=3)
@@ -51,6 +52,15 @@ def test_scans_are_products_of_site_kernels(model):
         [np.eye(len(K[0])), *(K[i] for i in order[-2::-1]), np.eye(len(K[0]))]
     )
     close(er.exact.transition_matrix(er.gibbs(model, "palindromic")), there_and_back)
+
+
+@pytest.mark.parametrize("scan", ["systematic", "palindromic"])
+@pytest.mark.parametrize("model", [RBM_3X2, RBM_2X4, MACHINE_5, er.RBM.random(5, 4, 2.0, seed=1)])
+def test_compiled_rows_are_those_of_the_readable_twin(model, scan):
+    sampler = er.gibbs(model, scan)
+    energies = model.joint_energy(all_states(model.n_units))
+    expected = product_matrix_vectorized(energies, sampler.site_schedule()[1])
+    np.testing.assert_array_equal(er.exact.transition_matrix(sampler), expected)
 
 
 @given(mild)
