@@ -10,7 +10,15 @@ from members import RBM_3X2
 
 import ebm_ref as er
 from ebm_ref import device
+from ebm_ref.compile import simulated
 from ebm_ref.errors import BackendError, DomainError
+
+
+@pytest.fixture
+def no_simulator(monkeypatch):
+    """Also where these tests run in the simulator."""
+    monkeypatch.setattr(device, "simulated", lambda: False)
+
 
 CALLS = (
     lambda: er.exact.log_partition(RBM_3X2, device="cuda"),
@@ -19,7 +27,7 @@ CALLS = (
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_numba_cuda_is_not_installed(call, monkeypatch):
+def test_numba_cuda_is_not_installed(call, monkeypatch, no_simulator):
     monkeypatch.setattr(device, "find_spec", lambda name: None)
     message = r"^device='cuda': numba-cuda is not installed: pip install 'ebm-ref\[cuda\]'; or use device='cpu'$"
     with pytest.raises(BackendError, match=message):
@@ -33,6 +41,7 @@ class NoDriver:
         raise cuda.CudaSupportError("Error at driver init: \n\nCUDA driver library cannot be found.\nMore.")
 
 
+@pytest.mark.skipif(simulated(), reason="the simulator knows no driver")
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(
     ("gpus", "message"),
@@ -41,7 +50,7 @@ class NoDriver:
         ((), r"the NVIDIA driver sees no card: check nvidia-smi and CUDA_VISIBLE_DEVICES; or use device='cpu'$"),
     ],
 )
-def test_no_driver_or_no_card(call, gpus, message, monkeypatch):
+def test_no_driver_or_no_card(call, gpus, message, monkeypatch, no_simulator):
     import numba.cuda
 
     monkeypatch.setattr(device, "find_spec", lambda name: True)
@@ -53,7 +62,7 @@ def test_no_driver_or_no_card(call, gpus, message, monkeypatch):
 def test_hidden_cards_are_no_cards():
     """Here and on a machine with a card alike: the real libraries, told to see none."""
     code = "import ebm_ref as er; er.exact.log_partition(er.RBM.random(2, 2), device='cuda')"
-    variables = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+    variables = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "NUMBA_ENABLE_CUDASIM": "0"}
     done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True)
     assert done.returncode == 1
     assert "BackendError: device='cuda': " in done.stderr
