@@ -12,7 +12,7 @@ import ebm_ref
 PACKAGE = Path(ebm_ref.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
-    {"errors", "compile", "device", "files", "progress"},
+    {"errors", "compile", "device", "files", "parallel", "progress"},
     {"maths"},
     {"kernels"},
     {"models"},
@@ -24,7 +24,13 @@ LAYERS = (
     {"benchmarks"},
     {"cli", "__init__", "__main__"},
 )
-PEERS_ALLOWED = {"errors": {"errors"}, "files": {"errors"}, "compile": {"errors"}, "device": {"compile", "errors"}}
+PEERS_ALLOWED = {
+    "errors": {"errors"},
+    "files": {"errors"},
+    "compile": {"errors"},
+    "device": {"compile", "errors"},
+    "parallel": {"progress"},
+}
 LONGEST = 400
 
 

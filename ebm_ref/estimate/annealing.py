@@ -18,7 +18,9 @@ Weights are those of x with h summed out, whose variance is smaller than that of
 from __future__ import annotations
 
 import math
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,11 +32,13 @@ from ebm_ref.kernels import annealing as kernels
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.rbm import RBM, softplus
+from ebm_ref.parallel import run_pieces
 from ebm_ref.progress import track
 from ebm_ref.samplers.gibbs import block_gibbs
 
 STAGES_PER_SLICE = 2e8  # elementary operations between two looks at the keyboard and the progress bar
 DEVIATIONS = 3.0
+BLOCKS_FOR_EXECUTOR = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +65,7 @@ def ais_log_partition(
     seed: int = 0,
     reverse: bool = False,
     *,
+    executor: Executor | None = None,
     progress: bool = False,
 ) -> Annealing:
     """log Z in nats by annealed importance sampling.
@@ -68,6 +73,7 @@ def ais_log_partition(
     base: the RBM's visible bias at t = 0, (n_visible,), for instance ``base_bias(data)``; None is 0.  A GRBM starts at
     its own mu and log_var, so base must be None.  n_temperatures: the number K of equal steps, or the schedule itself,
     increasing from 0 to 1.  reverse=True starts from exact samples (small models) and gives the bound from above.
+    executor: any ``concurrent.futures.Executor``; blocks of chains are submitted to it, and the bits are the same.
 
     >>> model = RBM([[0.0]], [0.0], [1.0])
     >>> estimate = ais_log_partition(model, None, 10, 4, seed=0)
@@ -77,7 +83,11 @@ def ais_log_partition(
     base = _checked_base(model, base)
     schedule, n, seed = _schedule(n_temperatures), require_int("n_chains", n_chains, 1), require_int("seed", seed)
     rows, stream = _start(model, base, n, seed, reverse)
-    log_weights = _run(model, base, rows, stream, *_stages(schedule, reverse), progress)
+    job = partial(_run_block, model, base, rows, stream, _stages(schedule, reverse))
+    if executor is None:
+        log_weights = job(0, n, progress)
+    else:
+        log_weights = np.concatenate(run_pieces(job, n, BLOCKS_FOR_EXECUTOR, "annealing", executor, progress))
     return summary(log_weights, log_z_base(model, base), reverse)
 
 
@@ -172,6 +182,13 @@ def _start(model, base: np.ndarray, n: int, seed: int, reverse: bool) -> tuple[n
     else:
         x = (stream.uniform(0, (n, model.n_visible)) < 1 / (1 + np.exp(-base))).astype(np.float64)
     return np.hstack([x, np.zeros((n, model.n_hidden))]), stream
+
+
+def _run_block(model, base, rows, stream: Stream, stages, first: int, count: int, progress: bool = False) -> np.ndarray:
+    """log w of some of the chains, which read the numbers at their own addresses."""
+    part = Stream(stream.seed, stream.purpose, stream.first_chain + first)
+    before, after, moves = stages
+    return _run(model, base, np.array(rows[first : first + count]), part, before, after, moves, progress)
 
 
 def _run(model, base, rows, stream: Stream, before, after, moves, progress: bool) -> np.ndarray:

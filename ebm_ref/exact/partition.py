@@ -33,12 +33,13 @@ from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.rbm import RBM, softplus
 from ebm_ref.models.states import all_states, subset_sums
-from ebm_ref.progress import track
+from ebm_ref.parallel import run_pieces
 
 SAFE_LOGIT = 690.0  # exp stays finite and normal on both sides
 NANOSECONDS = {"product": 0.06, "gray": 9.0, "vectorized": 18.0}  # per state and unit on one core, rough
 MAX_SECONDS = 600.0
 SECONDS_PER_PIECE = 0.5
+PIECES_FOR_EXECUTOR = 64
 MAX_SHARD_BITS = 8
 LOW_BITS = 8  # the inner loop runs over their states
 BATCH_BITS = 3  # words of the product form that share what was loaded
@@ -61,7 +62,8 @@ def log_partition(
 ) -> float:
     """log Z in nats, exact up to rounding.
 
-    executor: any ``concurrent.futures.Executor``; shards of the sum are submitted to it.
+    executor: any ``concurrent.futures.Executor``, for instance a process pool or ``dask.distributed.Client(...)
+    .get_executor()``; shards of the sum are submitted to it.  A worker that is lost on the way changes no bit.
     device: "cuda" sums on an NVIDIA card (extra ``cuda``); BackendError, saying what is missing, where there is none.
     Raises ModelTooLargeError, before any work, when the estimated time exceeds ``max_seconds``.
 
@@ -98,8 +100,10 @@ def log_partition(
         "product": product_shards, "gray": gray_shards, "vectorized": vectorized_shards,
     }  # fmt: skip
     shards = routes[method](model)
-    n_pieces = 64 if executor is not None else math.ceil(estimated_seconds(model, method) / SECONDS_PER_PIECE)
-    return merge(_run(shards, n_pieces, executor, progress))
+    n_pieces = (
+        PIECES_FOR_EXECUTOR if executor is not None else math.ceil(estimated_seconds(model, method) / SECONDS_PER_PIECE)
+    )
+    return merge(run_shards(shards, n_pieces, executor, progress))
 
 
 def enumerated(model: Enumerable) -> tuple[int, int]:
@@ -324,18 +328,10 @@ def high_bits(block: int, n: int) -> np.ndarray:
 # Running and merging --------------------------------------------------------------------------------------------------
 
 
-def _run(shards: Shards, n_pieces: int, executor: Executor | None, progress: bool) -> np.ndarray:
-    """All (m, s) pairs in the order of the shards; cut in pieces so that Ctrl-C and the bar come through."""
+def run_shards(shards: Shards, n_pieces: int, executor: Executor | None, progress: bool) -> np.ndarray:
+    """All (m, s) pairs in the order of the shards; in pieces, so that Ctrl-C and the bar come through."""
     n, function = shards
-    n_pieces = max(1, min(n_pieces, n))
-    pieces = [(n * k // n_pieces, n * (k + 1) // n_pieces) for k in range(n_pieces)]
-    parts = []
-    with track(n, "log Z", enabled=progress) as bar:
-        jobs = [executor.submit(function, lo, hi - lo) for lo, hi in pieces] if executor is not None else []
-        for k, (lo, hi) in enumerate(pieces):
-            parts.append(jobs[k].result() if jobs else function(lo, hi - lo))
-            bar(hi - lo)
-    return np.concatenate(parts)
+    return np.concatenate(run_pieces(function, n, n_pieces, "log Z", executor, progress))
 
 
 def merge(pairs: np.ndarray) -> float:

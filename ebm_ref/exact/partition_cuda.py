@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ebm_ref.errors import BackendError, DomainError, ModelTooLargeError
-from ebm_ref.exact.partition import SAFE_LOGIT, Shards, _run, enumerated, merge
+from ebm_ref.exact.partition import SAFE_LOGIT, Shards, enumerated, merge, run_shards
 from ebm_ref.kernels.cuda import driver
 from ebm_ref.kernels.cuda import enumeration as kernels
 from ebm_ref.kernels.enumeration import LN2, LOG2E
@@ -57,8 +57,8 @@ def log_partition_on_card(
     if by_product:
         assert isinstance(model, RBM)
         shards = product_shards(model)
-        return merge(_run(shards, max(n_pieces, -(-shards[0] // MAX_SHARDS_PER_PIECE)), None, progress))
-    return merge(_run(gray_shards(model), n_pieces, None, progress))  # its shards are threads
+        return merge(run_shards(shards, max(n_pieces, -(-shards[0] // MAX_SHARDS_PER_PIECE)), None, progress))
+    return merge(run_shards(gray_shards(model), n_pieces, None, progress))  # its shards are threads
 
 
 def layout(n: int, units: int) -> tuple[int, int, int]:
