@@ -17,7 +17,7 @@ from ebm_ref.cli.inputs import DATA_HELP, emit, read_data
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "rbm": {"hidden": 16, "k": 1, "epochs": 20, "lr": 0.1, "start": "data"},
-    "grbm": {"hidden": 128, "k": 20, "epochs": 60, "lr": 0.01, "start": "noise"},
+    "grbm": {"hidden": 128, "k": 20, "epochs": 120, "lr": 0.005, "start": "noise"},
 }
 MAX_NORM = 10.0  # of a GRBM's gradient
 
