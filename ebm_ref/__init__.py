@@ -21,21 +21,33 @@ if TYPE_CHECKING:
     from ebm_ref.learning.estimators import cd, exact_gradient, pcd
     from ebm_ref.learning.fit import Fit, fit
     from ebm_ref.learning.optimisers import CosineDecay, LinearDecay, adam, clipped, sgd
+    from ebm_ref.models import nets
     from ebm_ref.models.analytic import Gaussian, GaussianMixture
     from ebm_ref.models.boltzmann import BoltzmannMachine
     from ebm_ref.models.grbm import GRBM
+    from ebm_ref.models.heads import JointEnergy, NetworkEnergy
     from ebm_ref.models.rbm import RBM
     from ebm_ref.samplers.gibbs import block_gibbs, gibbs
     from ebm_ref.samplers.metropolis import metropolis
     from ebm_ref.samplers.sample import Chain, sample
 
-_MODULES = ("compile", "datasets", "errors", "exact", "oracle", "plots")
+_MODULES = {
+    "compile": "compile",
+    "datasets": "datasets",
+    "errors": "errors",
+    "exact": "exact",
+    "nets": "models.nets",
+    "oracle": "oracle",
+    "plots": "plots",
+}
 _HOMES = {
     "RBM": "models.rbm",
     "BoltzmannMachine": "models.boltzmann",
     "GRBM": "models.grbm",
     "Gaussian": "models.analytic",
     "GaussianMixture": "models.analytic",
+    "NetworkEnergy": "models.heads",
+    "JointEnergy": "models.heads",
     "Stream": "kernels.noise",
     "block_gibbs": "samplers.gibbs",
     "gibbs": "samplers.gibbs",
@@ -68,7 +80,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         value = getattr(importlib.import_module(f"ebm_ref.{_HOMES[name]}"), name)
     elif name in _MODULES:
-        value = importlib.import_module(f"ebm_ref.{name}")
+        value = importlib.import_module(f"ebm_ref.{_MODULES[name]}")
     else:
         raise AttributeError(f"module 'ebm_ref' has no attribute {name!r}")
     globals()[name] = value

@@ -11,10 +11,15 @@ from ebm_ref.errors import DomainError
 from ebm_ref.models.analytic import Gaussian, GaussianMixture
 from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.grbm import GRBM
+from ebm_ref.models.heads import JointEnergy, NetworkEnergy
+from ebm_ref.models.layers import LAYERS
+from ebm_ref.models.nets import Network
 from ebm_ref.models.rbm import RBM
+from ebm_ref.models.record import restored
 from ebm_ref.samplers.sample import Chain
 
 RECORDS = (RBM, BoltzmannMachine, GRBM, Gaussian, GaussianMixture)
+NESTED = {record.__name__: record for record in (NetworkEnergy, JointEnergy, Network, *LAYERS)}
 
 
 def load(path: str | os.PathLike) -> Any:
@@ -28,6 +33,11 @@ def load(path: str | os.PathLike) -> Any:
     kind, arrays, meta = files.read_arrays(path)
     if kind == "Chain":
         return Chain(arrays["states"], arrays["last"], acceptance=arrays["acceptance"], **meta)
+    if kind in NESTED:
+        try:
+            return restored(kind, meta, arrays, NESTED)
+        except (KeyError, TypeError) as error:
+            raise DomainError(f"{path}: expected all parts of a {kind}, got an incomplete file ({error})") from None
     for record in RECORDS:
         names = {field.name for field in dataclasses.fields(record)}
         fields: dict[str, Any] = {**arrays, **meta}

@@ -20,7 +20,12 @@ from ebm_ref.exact.probabilities import (
     probabilities,
     sample,
 )
-from ebm_ref.exact.quadrature import grid_kl_divergence, grid_log_partition
+from ebm_ref.exact.quadrature import (
+    grid_kl_divergence,
+    grid_log_partition,
+    grid_log_partition_gradient,
+    grid_log_prob,
+)
 from ebm_ref.exact.transitions import (
     asymptotic_covariance,
     is_reversible,
@@ -32,7 +37,8 @@ from ebm_ref.exact.updates import cd_gradient
 
 __all__ = (
     "Moments", "asymptotic_covariance", "cd_gradient", "entropy", "fisher_information", "grid_kl_divergence",
-    "grid_log_partition", "heat_capacity", "is_reversible", "joint_map", "joint_probabilities", "kl_divergence",
-    "log_likelihood", "log_likelihood_gradient", "log_partition", "log_prob", "mean_energy", "mixture", "moments",
-    "probabilities", "sample", "spectral_gap", "stationary_distribution", "transition_matrix",
+    "grid_log_partition", "grid_log_partition_gradient", "grid_log_prob", "heat_capacity", "is_reversible",
+    "joint_map", "joint_probabilities", "kl_divergence", "log_likelihood", "log_likelihood_gradient",
+    "log_partition", "log_prob", "mean_energy", "mixture", "moments", "probabilities", "sample", "spectral_gap",
+    "stationary_distribution", "transition_matrix",
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 (1) log Z ~ log sum_k exp(-E(x_k)) + sum_i log h_i,   n points a side, spacing h_i = (hi_i - lo_i)/(n - 1)
 (2) KL(p|q) ~ sum_k p_k (log p_k - log q_k),   p_k, q_k normalised on the grid
+(3) d log Z/dtheta = -E[dE/dtheta] ~ -sum_k p_k dE(x_k)/dtheta          (4) log p(x) ~ -E(x) - log Z
 
 For an energy that is analytic in a strip |Im x| < a the error of (1) falls like exp(-2 pi a/h): for a normal law of
 deviation s it is 2 exp(-2 pi^2 s^2/h^2) relative to Z, below 1e-15 for h <= 0.7 s.  What lies outside the box is lost;
@@ -11,13 +12,18 @@ The ends of the rule are not halved: the integrand vanishes there.              
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import numpy as np
 from scipy.special import logsumexp
 
 from ebm_ref.errors import DomainError, ShapeError, as_float_array, require_int, require_shape
+from ebm_ref.models.record import leafwise
 
 EDGE = -18.0  # log of the largest density allowed at the edge, relative to the largest of all
 BLOCK = 2**16  # points whose energies are asked for at a time
+GRADIENT_BLOCK = 2**12  # and whose gradients are
 
 
 def grid_log_partition(model, box, n: int) -> float:
@@ -53,6 +59,26 @@ def grid_kl_divergence(p, q, box, n: int, *, log_z_q: float | None = None) -> fl
     weights = np.exp(log_p)
     held = weights > 0
     return float((weights[held] * (log_p[held] - log_q[held])).sum())
+
+
+def grid_log_prob(model, x, box, n: int) -> np.ndarray:
+    """(4): log p(x) in nats of each row, (batch,), with log Z from the grid."""
+    x = as_float_array("x", x)
+    require_shape("x", x, None, model.n_visible)
+    return _log_weights(model, x) - grid_log_partition(model, box, n)
+
+
+def grid_log_partition_gradient(model, box, n: int) -> Any:
+    """(3): a record of the model's type; model: anything with ``energy_gradient(x, weights)`` and an energy."""
+    points, shape, _ = grid(model.n_visible, box, n)
+    log_density = _log_weights(model, points)
+    _refuse_cut("box", log_density.reshape(shape))
+    p = np.exp(log_density - logsumexp(log_density))
+    parts = [
+        model.energy_gradient(points[k : k + GRADIENT_BLOCK], weights=-p[k : k + GRADIENT_BLOCK])
+        for k in range(0, len(points), GRADIENT_BLOCK)
+    ]
+    return functools.reduce(functools.partial(leafwise, np.add), parts)
 
 
 def grid(d: int, box, n: int) -> tuple[np.ndarray, tuple[int, ...], float]:

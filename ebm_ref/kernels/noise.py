@@ -31,6 +31,7 @@ PURPOSES = {
     "annealing": 12,  # annealed importance sampling, from the base to the model
     "annealing_reverse": 13,  # and back, from exact samples of the model
     "noise_start": 14,  # chains of CD that start from noise
+    "spectral_norm": 15,  # first vectors of the power iteration
     "user": 255,  # free for callers
 }
 

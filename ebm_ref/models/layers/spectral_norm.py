@@ -46,7 +46,7 @@ class SpectralNorm:
         """u from random numbers, then ``n_iterations`` of (1)."""
         rows, columns = _matrix(layer.W).shape
         dtype = layer.W.dtype
-        u = Stream(seed, "parameters").normal(0, (1, rows))[0].astype(dtype)
+        u = Stream(seed, "spectral_norm").normal(0, (1, rows))[0].astype(dtype)
         made = cls(layer, u / np.linalg.norm(u), np.zeros(columns, dtype))
         for _ in range(require_int("n_iterations", n_iterations, 1)):
             made = made.updated()

@@ -1,0 +1,284 @@
+"""Networks for deep energies: a graph of layers with the shape of its input, and the ones in common use.
+
+(1) mlp       x -> [linear, activation] ... -> linear                         sizes (d, ..., n_outputs)
+(2) convnet   image -> conv 5x5 stride 2 padding 4 -> [conv 3x3 stride 2 padding 1] ... -> linear -> linear, each but
+              the last followed by an activation; for 28 x 28 the sides are 16, 8, 4, 2         [UvA DL tutorial 8]
+(3) unet      image -> conv 3x3 -> down ... middle ... up -> conv 3x3 -> image of the same shape.  Down keeps its output
+              as a skip and halves it by averages; up doubles by repetition and puts the skip beside it; every step is
+              [conv 3x3, activation] twice.  Sides are padded with zeros to a multiple of 2^levels and cropped at the
+              end (28 -> 32).                                                          [Ronneberger et al. 2015]
+Weights start as N(0, 2/n) for n inputs to a unit, those of the last layer as N(0, 1/n), biases as 0: an activation
+passes about half of the variance on.                                                              [He et al. 2015]
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ebm_ref.errors import DomainError, ShapeError, require_choice, require_int, require_shape
+from ebm_ref.kernels.noise import Stream
+from ebm_ref.models import record as records
+from ebm_ref.models.layers import (
+    Activation,
+    AvgPool,
+    Concat,
+    Conv2d,
+    Flatten,
+    GroupNorm,
+    Linear,
+    Pad,
+    Sequential,
+    SpectralNorm,
+    TimeBias,
+    Upsample,
+    at_time,
+    update_spectral_norms,
+)
+from ebm_ref.models.record import record
+
+__all__ = ("Network", "at_time", "convnet", "mlp", "unet", "update_spectral_norms")
+
+
+@record(single=True)
+class Network:
+    """f: R^d -> R^m, layers and the shape of one input; d = product of ``input_shape``.
+
+    Rows go in, (batch, d) or (batch, *input_shape), and rows come out, (batch, m), float64 both.  Inside, everything is
+    computed in the precision of the parameters.  The derivatives are those of the layers' protocol, on rows.
+    """
+
+    layers: Any
+    input_shape: tuple[int, ...]
+
+    def check(self) -> None:
+        """Every layer fits the one before it."""
+        if not isinstance(self.input_shape, tuple) or not self.input_shape:
+            raise ShapeError(f"input_shape: expected a tuple such as (2,) or (1, 28, 28), got {self.input_shape!r}")
+        self.layers.output_shape(self.input_shape)
+        kinds = {leaf.dtype for leaf in records.leaves(self.layers).values()}
+        if len(kinds) > 1:
+            raise DomainError("layers: expected one precision throughout, got float32 and float64; use astype")
+
+    __repr__ = records.describe
+
+    @property
+    def n_visible(self) -> int:
+        """d."""
+        return math.prod(self.input_shape)
+
+    @property
+    def n_outputs(self) -> int:
+        """m."""
+        return math.prod(self.layers.output_shape(self.input_shape))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float64 or float32: that of the parameters."""
+        return next((leaf.dtype for leaf in records.leaves(self.layers).values()), np.dtype(np.float64))
+
+    def astype(self, dtype) -> Network:
+        """The network in "float32" or "float64"."""
+        return records.astype(self, dtype)
+
+    def rows(self, name: str, x) -> np.ndarray:
+        """x as float64 rows (batch, d), from rows or from images."""
+        x = np.asarray(x, dtype=np.float64)
+        if x.ndim > 2 and x.shape[1:] == self.input_shape:
+            x = x.reshape(len(x), -1)
+        require_shape(name, x, None, self.n_visible)
+        return x
+
+    def forward(self, x):
+        """(y, cache)."""
+        y, cache = self.layers.forward(self._in(x))
+        return _out(y), (y.shape, cache)
+
+    def pullback(self, cache, y_bar):
+        """x_bar."""
+        return _out(self.layers.pullback(cache[1], self._cotangent(cache, y_bar)))
+
+    def vjp(self, cache, y_bar):
+        """(x_bar, gradient)."""
+        x_bar, gradient = self.layers.vjp(cache[1], self._cotangent(cache, y_bar))
+        return _out(x_bar), Network(gradient, self.input_shape)
+
+    def jvp(self, cache, x_dot):
+        """y_dot."""
+        return _out(self.layers.jvp(cache[1], self._in(x_dot)))
+
+    def rvjp(self, cache, x_dot, y_bar, y_bar_dot):
+        """(x_bar_dot, gradient_dot)."""
+        bars = (self._cotangent(cache, bar) for bar in (y_bar, y_bar_dot))
+        x_bar_dot, gradient = self.layers.rvjp(cache[1], self._in(x_dot), *bars)
+        return _out(x_bar_dot), Network(gradient, self.input_shape)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write an ``.npz`` file that ``ebm_ref.load`` reads back bit for bit."""
+        records.save(self, path)
+
+    def _in(self, x: np.ndarray) -> np.ndarray:
+        return x.reshape(len(x), *self.input_shape).astype(self.dtype, copy=False)
+
+    def _cotangent(self, cache, y_bar: np.ndarray) -> np.ndarray:
+        return y_bar.reshape(cache[0]).astype(self.dtype, copy=False)
+
+
+def _out(y: np.ndarray) -> np.ndarray:
+    return y.reshape(len(y), -1).astype(np.float64, copy=False)
+
+
+class _Draw:
+    """Layers with fresh weights; layer k of a network reads step k of the purpose "parameters"."""
+
+    def __init__(self, seed: int, dtype: str, spectral_norm: bool) -> None:
+        self.stream, self.seed = Stream(seed, "parameters"), seed
+        self.dtype = require_choice("dtype", dtype, ("float32", "float64"))
+        self.spectral_norm, self.count = spectral_norm, 0
+
+    def weights(self, shape: tuple[int, ...], variance: float) -> np.ndarray:
+        z = self.stream.normal(self.count, (shape[0], math.prod(shape[1:])))
+        self.count += 1
+        return (math.sqrt(variance) * z).reshape(shape).astype(self.dtype)
+
+    def zeros(self, n: int) -> np.ndarray:
+        return np.zeros(n, self.dtype)
+
+    def linear(self, n_in: int, n_out: int, gain: float = 2.0) -> Any:
+        return self._normed(Linear(self.weights((n_in, n_out), gain / n_in), self.zeros(n_out)))
+
+    def conv(self, n_in: int, n_out: int, k: int, stride: int, padding: int, gain: float = 2.0) -> Any:
+        W = self.weights((n_out, n_in, k, k), gain / (n_in * k * k))
+        return self._normed(Conv2d(W, self.zeros(n_out), stride, padding))
+
+    def time_bias(self, n_features: int, channels: int) -> TimeBias:
+        return TimeBias(self.weights((n_features, channels), 1.0 / n_features), self.zeros(channels))
+
+    def _normed(self, layer):
+        return SpectralNorm.of(layer, self.seed) if self.spectral_norm else layer
+
+
+def mlp(
+    sizes: Sequence[int],
+    activation: str = "silu",
+    seed: int = 0,
+    *,
+    alpha: float | None = None,
+    spectral_norm: bool = False,
+    dtype: str = "float64",
+) -> Network:
+    """(1): a multilayer perceptron, sizes (n_inputs, ..., n_outputs).
+
+    activation: a name and ``alpha`` as of ``layers.Activation``.  spectral_norm: every weight divided by its largest
+    singular value, see ``update_spectral_norms``.
+
+    >>> mlp((2, 16, 1)).forward(np.zeros((3, 2)))[0].shape
+    (3, 1)
+    """
+    sizes = [require_int("sizes", size, 1) for size in sizes]
+    if len(sizes) < 2:
+        raise ShapeError(f"sizes: expected at least (n_inputs, n_outputs), got {tuple(sizes)}")
+    draw = _Draw(seed, dtype, spectral_norm)
+    layers: list[Any] = []
+    for n_in, n_out in itertools.pairwise(sizes[:-1]):
+        layers += [draw.linear(n_in, n_out), Activation(activation, alpha)]
+    return Network(Sequential((*layers, draw.linear(sizes[-2], sizes[-1], 1.0))), (sizes[0],))
+
+
+def convnet(
+    image_shape: tuple[int, int, int],
+    channels: Sequence[int],
+    n_outputs: int,
+    seed: int = 0,
+    *,
+    activation: str = "silu",
+    alpha: float | None = None,
+    n_hidden: int = 64,
+    spectral_norm: bool = False,
+    dtype: str = "float64",
+) -> Network:
+    """(2): convolutions of stride 2, one for each of ``channels``, then ``n_hidden`` units, then ``n_outputs``.
+
+    image_shape (c, height, width).  The network of the UvA tutorial is ``convnet((1, 28, 28), (16, 32, 64, 64), 1)``.
+
+    >>> convnet((1, 8, 8), (4, 8), 10).n_outputs
+    10
+    """
+    shape = _image_shape(image_shape)
+    draw = _Draw(seed, dtype, spectral_norm)
+    layers: list[Any] = []
+    n_in = shape[0]
+    for i, n_out in enumerate(require_int("channels", n, 1) for n in channels):
+        how = (5, 2, 4) if i == 0 else (3, 2, 1)
+        layers += [draw.conv(n_in, n_out, *how), Activation(activation, alpha)]
+        n_in = n_out
+    layers.append(Flatten())
+    (n_flat,) = Sequential(tuple(layers)).output_shape(shape)
+    layers += [draw.linear(n_flat, require_int("n_hidden", n_hidden, 1)), Activation(activation, alpha)]
+    return Network(Sequential((*layers, draw.linear(n_hidden, require_int("n_outputs", n_outputs, 1), 1.0))), shape)
+
+
+def unet(
+    image_shape: tuple[int, int, int],
+    channels: Sequence[int],
+    seed: int = 0,
+    *,
+    activation: str = "silu",
+    alpha: float | None = None,
+    time_embedding: int = 0,
+    n_groups: int = 0,
+    spectral_norm: bool = False,
+    dtype: str = "float64",
+) -> Network:
+    """(3): ``channels`` of each level, the last one the middle; the output has the shape of the input.
+
+    time_embedding: an even number of sines and cosines of the time, which ``at_time(network, t)`` binds; each step's
+    first convolution then gets a bias that depends on it.  n_groups: group normalisation before each activation.
+
+    >>> unet((1, 6, 6), (4, 8)).n_outputs
+    36
+    """
+    shape = _image_shape(image_shape)
+    widths = [require_int("channels", n, 1) for n in channels]
+    if not widths:
+        raise ShapeError("channels: expected at least one number, got none")
+    draw = _Draw(seed, dtype, spectral_norm)
+
+    def unit(n_in: int, n_out: int, timed: bool) -> list[Any]:
+        layers = [draw.conv(n_in, n_out, 3, 1, 1)]
+        if timed and time_embedding:
+            layers.append(draw.time_bias(require_int("time_embedding", time_embedding, 2), n_out))
+        if n_groups:
+            layers.append(GroupNorm(np.ones(n_out, dtype), draw.zeros(n_out), require_int("n_groups", n_groups, 1)))
+        return [*layers, Activation(activation, alpha)]
+
+    def level(i: int, n_in: int) -> list[Any]:
+        n = widths[i]
+        down = [*unit(n_in, n, True), *unit(n, n, False)]
+        if i == len(widths) - 1:
+            return down
+        below = Sequential((AvgPool(2), *level(i + 1, n), Upsample(2)))
+        return [*down, Concat(below), *unit(n + widths[i + 1], n, True), *unit(n, n, False)]
+
+    sides = _padding(shape, 2 ** (len(widths) - 1))
+    layers = [Pad(sides), *unit(shape[0], widths[0], False), *level(0, widths[0])]
+    crop = Pad((-sides[0], -sides[1], -sides[2], -sides[3]))
+    return Network(Sequential((*layers, draw.conv(widths[0], shape[0], 3, 1, 1, 1.0), crop)), shape)
+
+
+def _image_shape(image_shape) -> tuple[int, int, int]:
+    shape = tuple(require_int("image_shape", side, 1) for side in image_shape)
+    if len(shape) != 3:
+        raise ShapeError(f"image_shape: expected (channels, height, width), got {shape}")
+    return shape
+
+
+def _padding(shape: tuple[int, int, int], multiple: int) -> tuple[int, int, int, int]:
+    """(top, bottom, left, right) that make both sides a multiple, as equal as possible."""
+    missing = [-side % multiple for side in shape[1:]]
+    return (missing[0] // 2, missing[0] - missing[0] // 2, missing[1] // 2, missing[1] - missing[1] // 2)
