@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ebm_ref.oracle.checks_matrix import check_free_energy, check_transition_matrix
     from ebm_ref.oracle.checks_training import check_fixed_point, check_training
     from ebm_ref.oracle.checks_uniforms import check_given_uniforms, check_streams
+    from ebm_ref.oracle.continuous.ula import check_ula
     from ebm_ref.oracle.results import Diagnosis, Report, Result
 
 _MODULES = ("adapters", "cases", "vectors", "zoo")
@@ -49,6 +50,7 @@ _HOMES = {
     "check_log_partition": "checks_formulas",
     "check_update": "checks_learning",
     "check_annealing": "annealing",
+    "check_ula": "continuous.ula",
     "Diagnosis": "results",
     "Report": "results",
     "Result": "results",
@@ -78,6 +80,7 @@ __all__ = [
     "check_streams",
     "check_training",
     "check_transition_matrix",
+    "check_ula",
     "check_update",
     "vectors",
     "zoo",

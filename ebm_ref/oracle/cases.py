@@ -7,6 +7,7 @@ Case contain the inverse temperature; ``beta`` only remembers it, so that a diag
 RBM          E(x,h) = -a.x - b.h - x'Wh   (units {0,1}, rows [x, h])
 Boltzmann    E(s) = -1/2 s'Js - c.s       (units {0,1})
 Ising        E(s) = -1/2 s'Js - h.s       (units {-1,+1}; the record calls h "c")
+Continuous variables (``grbm``, ``gaussian``, ``mixture``) are ContinuousCases: ``ebm_ref.oracle.continuous.cases``.
 """
 
 from __future__ import annotations
@@ -14,20 +15,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from ebm_ref.errors import (
     DomainError,
     ModelTooLargeError,
-    as_float_array,
     require_choice,
-    require_finite,
     require_positive,
     require_shape,
 )
 from ebm_ref.oracle import naive
+from ebm_ref.oracle.arrays import checked, frozen
+from ebm_ref.oracle.continuous import cases as continuous
+from ebm_ref.oracle.continuous.cases import ContinuousCase, gaussian, grbm, mixture  # noqa: F401
 
 LARGEST = 12  # units of a case: 4096 states, a transition matrix of 128 MiB
 VALUES = {"01": (0, 1), "spin": (-1, 1)}
@@ -158,21 +160,6 @@ class Case:
         """Indices of n independent exact states."""
         edges = np.cumsum(self.pi)
         return np.searchsorted(edges[:-1], rng.random(n), side="right")
-
-
-def frozen(values: Any) -> np.ndarray:
-    """A read-only float64 copy."""
-    array = np.array(values, dtype=np.float64, order="C")
-    array.flags.writeable = False
-    return array
-
-
-def checked(name: str, value: Any, *shape: int | None) -> np.ndarray:
-    """A read-only, finite array of the wanted shape."""
-    array = as_float_array(name, value)
-    require_shape(name, array, *shape)
-    require_finite(name, array)
-    return frozen(array)
 
 
 def checked_clamp(
@@ -363,16 +350,32 @@ FIXTURES: tuple[tuple[str, Callable[[str], Case]], ...] = (
     ("ising_degenerate", degenerate_ising),
 )
 NAMES = tuple(name for name, _ in FIXTURES)
+CONTINUOUS_NAMES = continuous.NAMES
+ContinuousName = Literal[
+    "gauss_2d", "gmm_1d", "quartic_1d", "mlp_1d", "grbm_2x2", "grbm_2x2_hot", "grbm_3x3", "grbm_2x3"
+]
 
 
-def named(name: str, kernel: str | None = None) -> Case:
-    """The fixture of that name (one of NAMES), with another kernel if one is given.
+@overload
+def named(name: ContinuousName, kernel: str | None = None) -> ContinuousCase: ...  # type: ignore[overload-overlap]
+
+
+@overload
+def named(name: str, kernel: str | None = None) -> Case: ...
+
+
+def named(name: str, kernel: str | None = None) -> Case | ContinuousCase:
+    """The fixture of that name, with another kernel if one is given: one of NAMES, or of CONTINUOUS_NAMES.
 
     >>> case = named("rbm_3x3")
     >>> float(case.pi.min().round(5)), case.kernel, named("ising_5_chord", kernel="gibbs_random").kernel
     (0.00012, 'block_gibbs', 'gibbs_random')
+    >>> named("grbm_2x2", kernel="mala").mixture.weights.shape
+    (4,)
     """
-    require_choice("name", name, NAMES)
+    if name in CONTINUOUS_NAMES:
+        return continuous.named(name, kernel)
+    require_choice("name", name, (*NAMES, *CONTINUOUS_NAMES))
     case = dict(FIXTURES)[name](name)
     return case if kernel is None else with_kernel(case, kernel)
 

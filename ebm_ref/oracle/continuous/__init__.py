@@ -1,0 +1,1 @@
+"""Continuous variables: cases with exact laws, tests of Langevin, HMC and Gibbs kernels, a zoo of wrong ones."""
