@@ -4,7 +4,7 @@
               (one, two or three dimensions) that split the claimed proposal into equal masses
 (2) mass      of a cell: sum over nodes z of weight(z) p(outcome | z) a(z).  Nodes lie inside cells, never across:
               midpoints of subintervals with their exact normal masses (the acceptance a has kinks), or Gauss-Legendre
-              nodes where everything is smooth (gibbs_langevin), or one node where nothing depends on z (block_gibbs, ula)
+              nodes where all is smooth (gibbs_langevin), or one node where nothing depends on z (block_gibbs, ula)
 (3) error     checked by doubling: below 2e-6 in one dimension, 2e-5 in two
 
 Source: TESTING C3.
