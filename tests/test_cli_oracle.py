@@ -297,6 +297,18 @@ def test_zoo(run, tmp_path):
     assert line[header.index("S7")] == "x"
 
 
+def test_zoo_of_annealers(run, tmp_path):
+    some = ("--bug", "kernel_at_one", "--bug", "ratio_sign", "--bug", "other_weights")
+    status, out, _ = run("zoo", "--profile", "smoke", *some, "--out", "z", "--quiet")
+    assert status == HOLDS, out
+    assert "wrong annealers" in out
+    assert "Z1" in out.splitlines()[1]
+    assert (tmp_path / "z" / "kill_matrix_annealing.png").stat().st_size > 1000
+    rows = {row["id"]: row for row in json.loads((tmp_path / "z" / "zoo.json").read_text())["rows"]}
+    assert all(row["kind"] == "annealing" and row["killed_by"] == ["Z1"] for row in rows.values())
+    assert rows["ratio_sign"]["expected"] == ["Z1"]
+
+
 def test_zoo_with_a_survivor(run):
     status, out, _ = run("zoo", "--profile", "smoke", "--bug", "colder_1", "--quiet")
     assert status == FAILS

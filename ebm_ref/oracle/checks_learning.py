@@ -75,6 +75,23 @@ def check_update(
     >>> check_update(wrong, case, rows, profile="smoke").diagnosis[0].description
     'probabilities for x in the negative phase'
     """
+    return update_report(update, case, data, k, estimator, variant, start, profile, seed, thorough)
+
+
+def update_report(
+    update: Callable[..., Any],
+    case: Case,
+    data: Any,
+    k: int,
+    estimator: str = "cd",
+    variant: str = "rao_blackwell",
+    start: Any = None,
+    profile: str = "ci",
+    seed: int = 0,
+    thorough: bool = False,
+    foregone: bool = False,
+) -> Report:
+    """``check_update``; ``foregone`` (audits of wrong code only) leaves out stages whose outcome is certain."""
     if case.W is None or case.clamp:
         raise DomainError(f"case: expected an RBM without clamped units, got {case.name}")
     rows = require_rows("data", data, case.n_visible)
@@ -96,7 +113,7 @@ def check_update(
     if estimator == "exact":
         return exact_update_report(update, case, rows, seed, replay)
     declared = update_recipe.reference(case, k, variant, "data" if start is None else "particles")
-    bench = Bench(update, case, np.hstack([rows, *particles]), declared, Seeds(seed), replay)
+    bench = Bench(update, case, np.hstack([rows, *particles]), declared, Seeds(seed), replay, foregone=foregone)
     return sampled_update_report(bench, profile, variant, thorough)
 
 

@@ -245,3 +245,22 @@ def test_asymptotic_covariance_is_the_sum_over_lags():
         lag = pi[:, None] * (power - pi)
         total += lag + lag.T
     np.testing.assert_allclose(chains.asymptotic_covariance(P, pi), total, rtol=0, atol=1e-10)
+
+
+def test_a_foregone_conclusion_ends_early_and_only_then():
+    """Audits leave out stages that must reject; a small effect, or a large p-value, changes nothing."""
+    sure = sequential.sequential_test(lambda n, j: sequential.Stage(0.001, 0.5), 100, 1e-8, foregone=20.0)
+    assert sure.rejected
+    assert sure.sizes == (100,)
+    assert sequential.sequential_test(lambda n, j: sequential.Stage(0.001, 0.1), 100, 1e-8, foregone=20.0).sizes == (
+        100,
+        400,
+        1600,
+    )
+    assert not sequential.sequential_test(lambda n, j: sequential.Stage(0.5, 0.5), 100, 1e-8, foregone=20.0).rejected
+    assert sequential.sequential_test(lambda n, j: sequential.Stage(0.001, 0.5), 100, 1e-8).sizes == (
+        100,
+        400,
+        1600,
+        6400,
+    )

@@ -58,8 +58,16 @@ def check_kernel(
     >>> report.passed, report.diagnosis[0].description, report.diagnosis[0].explained
     (False, 'W transposed', True)
     """
+    return kernel_report(step, case, profile, seed, tests)
+
+
+def kernel_report(
+    step: Step, case: Case, profile: str, seed: int, tests: tuple[str, ...] | None, foregone: bool = False
+) -> Report:
+    """``check_kernel``; ``foregone`` (audits of wrong code only) leaves out stages whose outcome is certain."""
     plan = tuple((t, run) for t, run in KERNEL_TESTS if t != "S4" or tests_of.reversible_space(case) is not None)
-    session = Session("check_kernel", Candidate(step, case), case, profile, seed, tuple(t for t, _ in plan))
+    planned = tuple(t for t, _ in plan)
+    session = Session("check_kernel", Candidate(step, case), case, profile, seed, planned, foregone=foregone)
     carry_out(session, plan, tests, case.P)
     found = session.plain_faults()
     if session.failed and not found:

@@ -32,6 +32,7 @@ def pairs(session: Session) -> None:
     half = session.alpha / 2
     limit = math.log(4.0 / session.alpha)
     gamma = stage_level(half)
+    enough = noncentrality(max(session.law.degrees["full"], 1), half) if session.foregone else math.inf
     alternatives = zoo.alternatives(session.case)
     total = np.zeros_like(session.counts)
     stages: list[Stage] = []
@@ -52,12 +53,12 @@ def pairs(session: Session) -> None:
                 break
             stages.append(pair_tests.pair_test(counts, session.law, session.seeds.rng("S1", stage, NULL)))
             sizes.append(n)
-            if stages[-1].p_value > gamma:
+            if stages[-1].p_value > gamma or n * stages[-1].effect ** 2 >= enough:
                 break
     except Violation as violation:
         session.violated(violation, " (during S1)")
         return
-    pair_results(session, stages, gamma, log_e, limit, total)
+    pair_results(session, stages, gamma, log_e, limit, total, enough)
 
 
 def e_values(
@@ -72,7 +73,13 @@ def e_values(
 
 
 def pair_results(
-    session: Session, stages: list[Stage], gamma: float, log_e: tuple[float, float], limit: float, total: np.ndarray
+    session: Session,
+    stages: list[Stage],
+    gamma: float,
+    log_e: tuple[float, float],
+    limit: float,
+    total: np.ndarray,
+    enough: float,
 ) -> None:
     """The Results of S7, S8 and S1."""
     n, half = int(total.sum()), session.alpha / 2
@@ -80,10 +87,12 @@ def pair_results(
     faces = session.law.degrees
     detectable = {f: math.sqrt(noncentrality(max(df, 1), half) / session.n0) for f, df in faces.items()}
     if stages:
-        rejected = len(stages) == STAGES and stages[-1].p_value <= gamma
+        last_n = session.n0 * GROWTH ** (len(stages) - 1)
+        doubtless = last_n * stages[-1].effect ** 2 >= enough
+        rejected = (len(stages) == STAGES or doubtless) and stages[-1].p_value <= gamma
         last, verdict, p_value = stages[-1], "fail" if rejected else "pass", stages[-1].p_value
         p_values = ", ".join(f"{s.p_value:.3g}" for s in stages)
-        words = f"rejected in {STAGES} independent stages" if rejected else "as claimed"
+        words = f"rejected in {len(stages)} independent stages" if rejected else "as claimed"
         message = f"transitions (x, x') {words} (p = {p_values})"
     else:
         last = pair_tests.pair_test(total, session.law, session.seeds.rng("S1", 0, NULL))

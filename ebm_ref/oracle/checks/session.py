@@ -35,6 +35,7 @@ class Session:
     """State of one check; ``counts`` collects all transitions (S, S) seen, for the diagnosis.
 
     complete: every test runs to its end whatever the others found (a replay, or a row of the kill matrix).
+    foregone: a test whose first stages leave no doubt about the later ones ends there (a row of the kill matrix).
     """
 
     check: str
@@ -45,6 +46,7 @@ class Session:
     planned: tuple[str, ...]
     known_kernel: bool = True
     complete: bool = False
+    foregone: bool = False
     seeds: Seeds = field(init=False)
     n0: int = field(init=False)
     chance: float = 0.0
@@ -148,12 +150,13 @@ class Session:
     ) -> None:
         """One k-of-k test, its Result appended; a violation becomes a Result too."""
         counts_before = self.counts.copy()
+        lam = noncentrality(df, self.alpha, growth=growth)
         try:
-            outcome = sequential_test(stage, n0, self.alpha, growth=growth)
+            outcome = sequential_test(stage, n0, self.alpha, growth=growth, foregone=lam if self.foregone else math.inf)
         except Violation as violation:
             self.violated(violation, f" (during {test})")
             return
-        detectable = float(np.sqrt(noncentrality(df, self.alpha, growth=growth) / n0))
+        detectable = float(np.sqrt(lam / n0))
         self.results.append(self.result(test, words, outcome, detectable, self.counts - counts_before))
 
     def result(self, test: str, words: str, outcome: Outcome, detectable: float, counts: np.ndarray) -> Result:

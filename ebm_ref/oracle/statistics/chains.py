@@ -145,6 +145,7 @@ def independence_test(
     law = row_null(rng, int(calls.sum()), q, calls.sum(axis=0)[support], null_samples)
     column = g_statistic(law, calls.sum() * q)
     p_values[LAW_PART] = float((column >= column[0]).sum() / len(column))
+    effects.append(excess(column, int(calls.sum())))
     worst = min(p_values, key=lambda name: p_values[name])
     return Stage(min(1.0, len(p_values) * p_values[worst]), max(effects), {"worst": worst, "p_values": p_values})
 

@@ -45,17 +45,17 @@ def within(bug: Bug, profile: str) -> bool:
 
 
 def audit_bug(bug: Bug, profile: str = "ci", seed: int = 0, matrix: bool = False) -> Audit:
-    """One bug: ``matrix`` runs every test, else the check stops at the first failure.
+    """One bug: ``matrix`` runs every test until its verdict is certain, else the check stops at the first failure.
 
     >>> from ebm_ref.oracle import zoo
     >>> found = audit_bug(zoo.bug("stale_half"), "smoke")
     >>> found.killed, found.named, "S7" in found.killed_by
     (True, True, True)
     """
-    from ebm_ref.oracle.checks import check_kernel
+    from ebm_ref.oracle.checks.kernel import kernel_report
 
     case = bug.fixture()
-    report = check_kernel(bug.step(case), case, profile=profile, seed=seed, tests=TESTS if matrix else None)
+    report = kernel_report(bug.step(case), case, profile, seed, TESTS if matrix else None, foregone=matrix)
     killed = tuple(dict.fromkeys(r.test for r in report.failures))
     survived = tuple(r.test for r in report.results if r.verdict == "pass")
     best = report.diagnosis[0] if report.diagnosis else None
