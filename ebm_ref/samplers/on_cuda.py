@@ -1,6 +1,7 @@
 """The CUDA twin of each sampler's ``advance``: the same random numbers, the same rows.
 
-A state may differ from the CPU's only where a uniform lies within rounding of its probability.
+A binary state may differ from the CPU's only where a uniform lies within rounding of its probability; continuous ones
+differ by rounding.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import numpy as np
 
 from ebm_ref.errors import BackendError
 from ebm_ref.kernels.cuda import gibbs as kernels
+from ebm_ref.kernels.cuda import langevin as continuous_kernels
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.samplers.common import Info
+from ebm_ref.samplers.gaussian_gibbs import GaussianGibbs
 from ebm_ref.samplers.gibbs import BlockGibbs, Gibbs
 from ebm_ref.samplers.metropolis import Metropolis
 
@@ -36,6 +39,17 @@ def _block_gibbs(sampler: BlockGibbs, rows: np.ndarray, address: np.ndarray, sta
     return rows, Info(np.full(len(rows), n * m.n_units), n * m.n_units)
 
 
+def _gaussian_gibbs(
+    sampler: GaussianGibbs, rows: np.ndarray, address: np.ndarray, start: np.uint64, n: int
+) -> Advanced:
+    m = sampler.model
+    continuous_kernels.run_block_sweeps(
+        len(rows), rows, m.W / m.variance[:, None], m.W.T, m.mu, np.sqrt(m.variance), m.b, sampler.free, address, start,
+        n,
+    )  # fmt: skip
+    return rows, Info(np.full(len(rows), n * m.n_units), n * m.n_units)
+
+
 def _gibbs(sampler: Gibbs, rows: np.ndarray, address: np.ndarray, start: np.uint64, n: int) -> Advanced:
     J, c, visits = sampler.machine.J, sampler.machine.c, sampler.visits
     if sampler.scan == "random":
@@ -51,4 +65,6 @@ def _metropolis(sampler: Metropolis, rows: np.ndarray, address: np.ndarray, star
     return rows, Info(accepted, n)
 
 
-TWINS: dict[type, Callable[..., Advanced]] = {BlockGibbs: _block_gibbs, Gibbs: _gibbs, Metropolis: _metropolis}
+TWINS: dict[type, Callable[..., Advanced]] = {
+    BlockGibbs: _block_gibbs, GaussianGibbs: _gaussian_gibbs, Gibbs: _gibbs, Metropolis: _metropolis,
+}  # fmt: skip

@@ -72,12 +72,14 @@ def test_hidden_cards_are_no_cards():
 def test_what_has_no_twin_is_refused(monkeypatch):
     monkeypatch.setattr(device, "what_is_missing", lambda: "")
 
-    gaussian = er.block_gibbs(er.GRBM.random(2, 2))
-    message = r"^device='cuda': GaussianGibbs runs on the CPU only \(on a card: BlockGibbs, .+\); use device='cpu'"
+    class Other(type(er.block_gibbs(RBM_3X2))):
+        pass
+
+    message = r"^device='cuda': Other runs on the CPU only \(on a card: BlockGibbs, .+\); use device='cpu'"
     with pytest.raises(BackendError, match=message):
-        er.sample(gaussian, np.zeros((1, 2)), 1, seed=0, device="cuda")
+        er.sample(Other(RBM_3X2, np.ones(5, dtype=bool)), np.zeros((1, 3)), 1, seed=0, device="cuda")
     with pytest.raises(BackendError, match=r"^device='cuda': method='gray' of a GRBM runs on the CPU only"):
-        er.exact.log_partition(gaussian.model, method="gray", device="cuda")
+        er.exact.log_partition(er.GRBM.random(2, 2), method="gray", device="cuda")
     with pytest.raises(DomainError, match=r"^method='vectorized': runs on the CPU only"):
         er.exact.log_partition(RBM_3X2, method="vectorized", device="cuda")
     with pytest.raises(DomainError, match=r"^executor: expected None with device='cuda'"):

@@ -17,7 +17,18 @@ pytestmark = pytest.mark.skipif(
     find_spec("numba_cuda") is None or simulated() or bool(config.DISABLE_JIT),
     reason="numba-cuda is not installed (pip install '.[cuda]'), or nothing is compiled in this run",
 )
-ALL_KERNELS = ("uniforms", "block", "systematic", "random", "metropolis", "3x2", "3x2, gray", "machine")
+ALL_KERNELS = (
+    "uniforms",
+    "gaussian block",
+    "ula",
+    "block",
+    "systematic",
+    "random",
+    "metropolis",
+    "3x2",
+    "3x2, gray",
+    "machine",
+)
 
 
 @pytest.mark.parametrize("name", ALL_KERNELS)

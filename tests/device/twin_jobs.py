@@ -15,6 +15,7 @@ RBM_7X5 = er.RBM.random(7, 5, 2.0, seed=1)  # the hidden units' addresses start 
 RBM_2X4 = er.RBM.random(2, 4, 3.0, seed=2)
 MACHINE_5 = er.BoltzmannMachine.random(5, seed=3, n_visible=4)
 STRONG = er.RBM([[400.0, -300.0], [1.0, 2.0]], [0.0, 3.0], [1.0, 2.0])  # not safe in product form
+GRBM_5X3 = er.GRBM.random(5, 3, 0.8, seed=4)
 STARTS = np.random.default_rng(0)
 
 
@@ -41,6 +42,41 @@ def chains(sampler, n_chains=5, n_steps=6, **options):
     def job(device):
         chain = er.sample(sampler, start, n_steps, seed=2**40 + 7, device=device, **options)
         return [chain.states, chain.acceptance]
+
+    return job
+
+
+def gaussian_chains(n_chains=4, n_steps=5, **options):
+    """Rows [v, h] of block Gibbs on a GRBM."""
+    start = STARTS.normal(size=(n_chains, 5))
+
+    def job(device):
+        chain = er.sample(er.block_gibbs(GRBM_5X3), start, n_steps, seed=8, device=device, **options)
+        return [chain.visible, chain.hidden]
+
+    return job
+
+
+def ula(n_chains=4, n_steps=5, step_size=0.1):
+    """x' = x - lam dF/dx + sqrt(2 lam) z: the kernel against the equation in NumPy, one coordinate clamped."""
+    start = STARTS.normal(size=(n_chains, 5))
+    lam = np.array([step_size, step_size, 0.0, 2 * step_size, step_size])
+    stream, m = er.Stream(2**33, "transition", first_chain=3), GRBM_5X3
+
+    def job(device):
+        x = start.copy()
+        if device == "cpu":
+            for t in range(n_steps):
+                x = x + lam * m.score(x) + np.sqrt(2 * lam) * stream.normal(7 + t, x.shape)
+            return [x, np.zeros(n_chains)]
+        from ebm_ref.kernels.cuda.langevin import run_ula_steps
+
+        A, diverged = m.W / m.variance[:, None], np.zeros(n_chains, dtype=np.int64)
+        run_ula_steps(
+            n_chains, x, np.empty((n_chains, 3)), diverged, A, A.T, m.mu, 1 / m.variance, m.b, lam, np.sqrt(2 * lam),
+            stream.address, np.uint64(7), n_steps,
+        )  # fmt: skip
+        return [x, diverged]
 
     return job
 
@@ -93,6 +129,11 @@ CHAINS = {
     "metropolis": chains(er.metropolis(MACHINE_5)),
     "no chain": chains(er.block_gibbs(RBM_2X4), n_chains=0),
 }
+CONTINUOUS = {
+    "gaussian block": gaussian_chains(),
+    "gaussian block, clamped": gaussian_chains(clamp=[1, 6]),
+    "ula": ula(),
+}
 SUMS = {
     "3x2": log_z(er.RBM.random(3, 2, 1.0, seed=1)),
     "13x9": log_z(er.RBM.random(13, 9, 0.7, seed=4), small_tiles=True),
@@ -101,7 +142,7 @@ SUMS = {
     "strong": log_z(STRONG),
     "machine": log_z(MACHINE_5),
 }
-JOBS = {**UNIFORMS, **CHAINS, **SUMS}
+JOBS = {**UNIFORMS, **CHAINS, **CONTINUOUS, **SUMS}
 
 
 if __name__ == "__main__":
