@@ -1,24 +1,20 @@
 """What every Gaussian-Bernoulli RBM must satisfy, written once; ``test_laws_bite_grbm.py`` has a broken twin of each.
 
-The reference is the equation in plain loops, and derivatives by central differences with one Richardson step.
+The reference is the oracle's plain loops, and derivatives by central differences with one Richardson step.
 """
 
 import itertools
-import math
 
 import numpy as np
 from laws import close
 
 from ebm_ref.models.record import flatten, leaf_names, leaves
+from ebm_ref.oracle.continuous import equations
 
 
 def plain_energy(model, v, h) -> float:
-    """E(v,h) of one pair, loop by loop."""
-    energy = 0.0
-    for i, (mu, log_var) in enumerate(zip(model.mu.tolist(), model.log_var.tolist(), strict=True)):
-        energy += 0.5 * (v[i] - mu) ** 2 / math.exp(log_var)
-        energy -= sum(v[i] / math.exp(log_var) * model.W[i, j] * h[j] for j in range(len(h)))
-    return energy - sum(b * on for b, on in zip(model.b.tolist(), h, strict=True))
+    """E(v,h) of one pair by the oracle's loops."""
+    return equations.grbm_energy(*(leaf.tolist() for leaf in leaves(model).values()), list(v), list(h))
 
 
 def hidden_states(model) -> list[tuple[int, ...]]:
