@@ -2,7 +2,8 @@
 
 A candidate is any ``step(states, seed) -> states``: rows [x, h] float64 (n, d), each an independent chain, moved by one
 transition; NumPy, PyTorch or JAX arrays may come back.  Starts are exact draws, so every test is a test of independent
-transitions against an enumerated law: no burn-in, no thinning, no effective sample sizes.
+transitions against an enumerated law: no burn-in, no thinning, no effective sample sizes.  Continuous cases go to
+``ebm_ref.oracle.continuous.kernel``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ebm_ref.oracle.checks.candidate import Candidate, Step, subject_name
 from ebm_ref.oracle.checks.diagnosis import diagnose
 from ebm_ref.oracle.checks.preflight import preflight
 from ebm_ref.oracle.checks.session import Session
+from ebm_ref.oracle.continuous.cases import ContinuousCase
 from ebm_ref.oracle.results import Report, Result
 from ebm_ref.oracle.statistics.seeds import NULL
 
@@ -40,7 +42,7 @@ REVERSIBILITY_TESTS: tuple[tuple[str, Runner], ...] = (("S4", tests_of.symmetry)
 
 
 def check_kernel(
-    step: Step, case: Case, *, profile: str = "ci", seed: int = 0, tests: tuple[str, ...] | None = None
+    step: Step, case: Case | ContinuousCase, *, profile: str = "ci", seed: int = 0, tests: tuple[str, ...] | None = None
 ) -> Report:
     """Is ``step`` the kernel ``case.kernel`` on the case's model?
 
@@ -58,6 +60,10 @@ def check_kernel(
     >>> report.passed, report.diagnosis[0].description, report.diagnosis[0].explained
     (False, 'W transposed', True)
     """
+    if isinstance(case, ContinuousCase):
+        from ebm_ref.oracle.continuous.kernel import check_continuous_kernel
+
+        return check_continuous_kernel(step, case, profile=profile, seed=seed, tests=tests)
     return kernel_report(step, case, profile, seed, tests)
 
 
@@ -79,7 +85,7 @@ def kernel_report(
 
 
 def check_invariance(
-    step: Step, case: Case, *, profile: str = "ci", seed: int = 0, tests: tuple[str, ...] | None = None
+    step: Step, case: Case | ContinuousCase, *, profile: str = "ci", seed: int = 0, tests: tuple[str, ...] | None = None
 ) -> Report:
     """Does ``step`` leave the law of the case invariant, whatever kernel it is?  (x ~ pi implies x' ~ pi.)
 
@@ -90,6 +96,10 @@ def check_invariance(
     >>> check_invariance(zoo.bug("two_sweeps").step(), cases.named("rbm_3x3"), profile="smoke").passed
     True
     """
+    if isinstance(case, ContinuousCase):
+        from ebm_ref.oracle.continuous.kernel import check_continuous_invariance
+
+        return check_continuous_invariance(step, case, profile=profile, seed=seed, tests=tests)
     session = Session(
         "check_invariance",
         Candidate(step, case),
@@ -115,7 +125,7 @@ def check_invariance(
 
 
 def check_reversibility(
-    step: Step, case: Case, *, profile: str = "ci", seed: int = 0, tests: tuple[str, ...] | None = None
+    step: Step, case: Case | ContinuousCase, *, profile: str = "ci", seed: int = 0, tests: tuple[str, ...] | None = None
 ) -> Report:
     """Is the flow of ``step`` symmetric, pi(x) K(x, y) = pi(y) K(y, x)?  Needs no transition matrix of the candidate.
 
@@ -128,6 +138,10 @@ def check_reversibility(
     >>> check_reversibility(zoo.bug("glauber").step(), case, profile="smoke").passed
     True
     """
+    if isinstance(case, ContinuousCase):
+        from ebm_ref.oracle.continuous.kernel import check_continuous_reversibility
+
+        return check_continuous_reversibility(step, case, profile=profile, seed=seed, tests=tests)
     if tests_of.reversible_space(case) is None:
         raise DomainError(
             f"case: {case.kernel} on {case.name} is not reversible (a systematic scan is not); use kernel"

@@ -1,0 +1,120 @@
+"""check_kernel, check_invariance and check_reversibility for continuous cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from ebm_ref.errors import DomainError
+from ebm_ref.oracle.checks.candidate import Step, Violation, subject_name
+from ebm_ref.oracle.checks.diagnosis import diagnose
+from ebm_ref.oracle.continuous import kernel_tests as tests_of
+from ebm_ref.oracle.continuous.candidate import ContinuousCandidate
+from ebm_ref.oracle.continuous.cases import EXACT, REVERSIBLE, ContinuousCase
+from ebm_ref.oracle.continuous.laws import CellLaw, cell_law, has_law
+from ebm_ref.oracle.continuous.session import ContinuousSession
+from ebm_ref.oracle.results import Diagnosis, Report
+from ebm_ref.oracle.statistics.seeds import NULL
+from ebm_ref.oracle.zoo import Alternative
+
+Plan = dict[str, Callable[[ContinuousSession], None]]
+
+
+def alternatives(law: CellLaw) -> tuple[Alternative, ...]:
+    """Every known mistake with a law of its own over these cells, equal laws together."""
+    from ebm_ref.oracle.continuous.zoo_kernels import KERNEL_BUGS
+
+    merged: list[tuple[list[str], list[str], np.ndarray]] = []
+    for bug in KERNEL_BUGS:
+        recipe = bug.recipe(law.case)
+        if recipe is None:
+            continue
+        with np.errstate(all="ignore"):
+            P = law.wrong(recipe)
+        if not np.isfinite(P).all() or np.abs(P - law.P).max() < 2e-3:
+            continue
+        for ids, words, Q in merged:
+            if np.abs(P - Q).max() < 1e-9:
+                ids.append(bug.id)
+                words.append(bug.description)
+                break
+        else:
+            merged.append(([bug.id], [bug.description], P))
+    return tuple(Alternative(", ".join(ids), " or: ".join(words), P) for ids, words, P in merged)
+
+
+def flow_is_symmetric(case: ContinuousCase) -> bool:
+    """True if the flow is symmetric, on the rows or, for block Gibbs, on v."""
+    return case.kernel in (*REVERSIBLE, "block_gibbs")
+
+
+def session_of(
+    check: str, step: Step, case: ContinuousCase, profile: str, seed: int, planned: tuple[str, ...]
+) -> ContinuousSession:
+    """A new session."""
+    return ContinuousSession(check, ContinuousCandidate(step, case), case, profile, seed, planned)  # type: ignore[arg-type]
+
+
+def check_continuous_kernel(
+    step: Step, case: ContinuousCase, *, profile: str = "ci", seed: int = 0, tests: tuple[str, ...] | None = None
+) -> Report:
+    """``check_kernel`` of a continuous case: C3 (where quadrature gives the law), C4, C5, S13."""
+    plan: Plan = {}
+    law: CellLaw | None = None
+    wrong: tuple[Alternative, ...] = ()
+    if has_law(case):
+        law = cell_law(case)
+        wrong = alternatives(law)
+        plan["C3"] = partial(tests_of.one_step, law=law, wrong=tuple(a.P for a in wrong))
+        plan["C3 single"] = partial(tests_of.single_rows, law=law)
+    if case.kernel in EXACT:
+        plan["C4"] = tests_of.conservation
+    if flow_is_symmetric(case):
+        plan["C5"] = tests_of.symmetry
+    plan["S13"] = tests_of.independence
+    session = session_of("check_kernel", step, case, profile, seed, tuple(plan))
+    if law is None:
+        session.notes.append(
+            f"no quadrature for {case.kernel} in {case.n_visible} dimensions: judged by its stationary law"
+        )
+    session.carry_out(plan, tests)
+    found = session.plain_faults()
+    if session.failed and not found and law is not None:
+        found = explain(session, law, wrong)
+    return session.report(subject_name(step), found)
+
+
+def explain(session: ContinuousSession, law: CellLaw, wrong: tuple[Alternative, ...]) -> tuple[Diagnosis, ...]:
+    """The ranked diagnosis, from 2^17 transitions of the fixed starts."""
+    try:
+        counts = tests_of.cell_counts(session, law, "diagnosis", 0, 0, 2**17)
+    except Violation:
+        return ()
+    rng = session.seeds.rng("diagnosis", 0, NULL)
+    return diagnose(counts, law.P, law.units, wrong, rng)
+
+
+def check_continuous_invariance(
+    step: Step, case: ContinuousCase, *, profile: str = "ci", seed: int = 0, tests: tuple[str, ...] | None = None
+) -> Report:
+    """``check_invariance`` of a continuous case: C4."""
+    session = session_of("check_invariance", step, case, profile, seed, ("C4",))
+    session.carry_out({"C4": tests_of.conservation}, tests)
+    session.notes.append("invariance is blind to kernels that move too little; check_kernel is not")
+    return session.report(subject_name(step), session.plain_faults())
+
+
+def check_continuous_reversibility(
+    step: Step, case: ContinuousCase, *, profile: str = "ci", seed: int = 0, tests: tuple[str, ...] | None = None
+) -> Report:
+    """``check_reversibility`` of a continuous case: C5."""
+    if not flow_is_symmetric(case):
+        raise DomainError(
+            f"case: {case.kernel} on {case.name} is not reversible under exp(-E)/Z; use kernel 'mala', 'hmc',"
+            " 'gibbs_langevin_adjusted' or 'block_gibbs' (in v alone), or check_kernel"
+        )
+    session = session_of("check_reversibility", step, case, profile, seed, ("C5",))
+    session.carry_out({"C5": tests_of.symmetry}, tests)
+    return session.report(subject_name(step), session.plain_faults())
