@@ -35,7 +35,8 @@ def advance(sampler, state: np.ndarray, stream: Stream, start: int, n: int) -> A
 
 def _block_gibbs(sampler: BlockGibbs, rows: np.ndarray, address: np.ndarray, start: np.uint64, n: int) -> Advanced:
     m = sampler.model
-    kernels.run_block_sweeps(len(rows), rows, m.W, m.W.T, m.a, m.b, sampler.free, address, start, n)
+    units = max(m.n_visible, m.n_hidden)
+    kernels.run_block_sweeps(len(rows), units, start, n, rows, m.W, m.W.T, m.a, m.b, sampler.free, address)
     return rows, Info(np.full(len(rows), n * m.n_units), n * m.n_units)
 
 
@@ -44,8 +45,8 @@ def _gaussian_gibbs(
 ) -> Advanced:
     m = sampler.model
     continuous_kernels.run_block_sweeps(
-        len(rows), rows, m.W / m.variance[:, None], m.W.T, m.mu, np.sqrt(m.variance), m.b, sampler.free, address, start,
-        n,
+        len(rows), max(m.n_visible, m.n_hidden), start, n,
+        rows, m.W / m.variance[:, None], m.W.T, m.mu, np.sqrt(m.variance), m.b, sampler.free, address,
     )  # fmt: skip
     return rows, Info(np.full(len(rows), n * m.n_units), n * m.n_units)
 

@@ -87,7 +87,7 @@ def sample(
     clamp: units that keep their initial values: a boolean mask over the visible or all units, or unit indices.
     Chain c at step t reads the random numbers at address (seed; t, first_chain + c): the result does not depend on the
     number of threads, on how chains are split into calls (``first_chain``), nor on how steps are (``first_step``).
-    device: "cuda" runs one thread per chain on an NVIDIA card (extra ``cuda``), with the same random numbers.
+    device: "cuda" runs the chains on an NVIDIA card (extra ``cuda``), with the same random numbers.
 
     >>> import ebm_ref as er
     >>> m = er.RBM.random(4, 3, 1.0, seed=1)

@@ -14,8 +14,9 @@ import pytest
 import twin_jobs as jobs
 
 import ebm_ref as er
-from ebm_ref.compile import over_chains
+from ebm_ref.compile import jit, over_chains
 from ebm_ref.device import what_is_missing
+from ebm_ref.kernels.cuda import gibbs
 
 FOLDER = Path(__file__).parent
 
@@ -67,21 +68,32 @@ def test_on_a_card(name):
     (same_numbers if name in jobs.SUMS or name in jobs.CONTINUOUS else same_bits)(got, expected)
 
 
+hidden_half, visible_half = jit(gibbs.hidden_half), jit(gibbs.visible_half)
+
+
+def block_sweeps(chain, lanes, states, W, WT, a, b, free, address, start, n_steps):
+    """What ``lanes`` threads do, one after the other."""
+    for t in range(n_steps):
+        step = start + np.uint64(t)
+        for lane in range(lanes):
+            hidden_half(chain, lane, lanes, step, states, W, WT, a, b, free, address)
+        for lane in range(lanes):
+            visible_half(chain, lane, lanes, step, states, W, WT, a, b, free, address)
+
+
 def test_the_bodies_of_the_card_agree_on_larger_models():
     """The same bodies compiled for the CPU, where a hundred times larger models are quick."""
-    from ebm_ref.kernels.cuda import gibbs as kernels
-
     model = er.RBM.random(37, 22, 0.6, seed=6)
     stream, n = er.Stream(3, "transition", first_chain=5), 40
     start = np.random.default_rng(1).integers(0, 2, (n, model.n_units)).astype(float)
     rows = start.copy()
-    over_chains(kernels.block_sweeps)(
-        n, rows, model.W, np.ascontiguousarray(model.W.T), model.a, model.b, np.ones(59, dtype=bool), stream.address,
+    over_chains(block_sweeps)(
+        n, 4, rows, model.W, np.ascontiguousarray(model.W.T), model.a, model.b, np.ones(59, dtype=bool), stream.address,
         np.uint64(9), 25,
     )  # fmt: skip
     same_bits([rows], [er.block_gibbs(model).advance(start, stream, 9, 25)[0]])
     sampler, rows = er.gibbs(model, "palindromic"), start.copy()
-    over_chains(kernels.site_sweeps)(
+    over_chains(gibbs.site_sweeps)(
         n, rows, sampler.machine.J, sampler.machine.c, sampler.visits, sampler.addresses, stream.address, np.uint64(9),
         25,
     )  # fmt: skip

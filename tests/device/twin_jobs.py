@@ -73,8 +73,8 @@ def ula(n_chains=4, n_steps=5, step_size=0.1):
 
         A, diverged = m.W / m.variance[:, None], np.zeros(n_chains, dtype=np.int64)
         run_ula_steps(
-            n_chains, x, np.empty((n_chains, 3)), diverged, A, A.T, m.mu, 1 / m.variance, m.b, lam, np.sqrt(2 * lam),
-            stream.address, np.uint64(7), n_steps,
+            n_chains, 5, np.uint64(7), n_steps, x, np.empty((n_chains, 3)), diverged,
+            A, A.T, m.mu, 1 / m.variance, m.b, lam, np.sqrt(2 * lam), stream.address,
         )  # fmt: skip
         return [x, diverged]
 

@@ -1,7 +1,8 @@
 """Gibbs and Metropolis sweeps of one chain as a card wants them; laws and addresses are those of kernels/gibbs.
 
-A thread is a chain.  A sum runs over the units that are given, four sums at a time in registers, one state read for
-four weights; neighbouring chains read the same weights and neighbouring states.  Nothing is stored but the new states.
+Single sites: a thread is a chain.  Block Gibbs: ``lanes`` threads share a chain and meet after each layer.  A sum runs
+over the units that are given, four sums at a time in registers, one state read for four weights; neighbouring threads
+read neighbouring weights and the same states, or, where a thread is a chain, the other way round.
 (1) field_j = bias_j + sum_i given_i W_ij, i ascending: for binary states the numbers of the CPU, to the bit
 (2) new_j = 1[u < sigmoid(field_j)]; units 4k, ..., 4k + 3 share one evaluation of Philox
 (3) single sites: field_i = c_i + sum_j J_ij s_j afresh at each visit (the CPU updates it: rounding may differ)
@@ -12,7 +13,7 @@ import math
 import numpy as np
 
 from ebm_ref.compile import jit
-from ebm_ref.kernels.cuda.driver import over_chains
+from ebm_ref.kernels.cuda.driver import in_halves, over_chains
 from ebm_ref.maths.philox import S32, bernoulli, philox4x32, uniform, word
 from ebm_ref.maths.scalars import sigmoid
 
@@ -28,11 +29,12 @@ def draw_unit(j, states, free, field, first, unit, chain, step, purpose, k0, k1)
 draw_unit = jit(draw_unit)
 
 
-def draw_layer(states, given, weights, bias, free, first_unit, chain, step, purpose, k0, k1):
-    """A layer given the other, weights (given, states); its unit j has the address first_unit + j."""
+def draw_layer(states, given, weights, bias, free, first_unit, lane, lanes, chain, step, address):
+    """This lane's units of a layer given the other, weights (given, states); unit j has the address first_unit + j."""
+    purpose, k0, k1 = address[0], address[1], address[2]
     n = len(states)
     c2, c3 = step & np.uint64(0xFFFFFFFF), purpose | ((step >> S32) << np.uint64(16))
-    for four in range(first_unit >> 2, (first_unit + n + 3) >> 2 if n else 0):
+    for four in range((first_unit >> 2) + lane, (first_unit + n + 3) >> 2 if n else 0, lanes):
         j0 = 4 * four - first_unit  # may lie before the layer's first unit
         i0, i1 = min(max(j0, 0), n - 1), min(max(j0 + 1, 0), n - 1)
         i2, i3 = min(max(j0 + 2, 0), n - 1), min(max(j0 + 3, 0), n - 1)
@@ -63,15 +65,18 @@ draw_layer = jit(draw_layer)
 site_field = jit(site_field)
 
 
-def block_sweeps(chain, states, W, WT, a, b, free, address, start, n_steps):
-    """n_steps of block Gibbs: h ~ p(h|x), then x ~ p(x|h).  states (chains, nv + nh), in place."""
+def hidden_half(chain, lane, lanes, step, states, W, WT, a, b, free, address):
+    """h ~ p(h|x).  states (chains, nv + nh), in place."""
     nv = len(a)
-    purpose, k0, k1, c1 = address[0], address[1], address[2], address[3] + np.uint64(chain)
-    x, h = states[chain, :nv], states[chain, nv:]
-    for t in range(n_steps):
-        step = start + np.uint64(t)
-        draw_layer(h, x, W, b, free[nv:], nv, c1, step, purpose, k0, k1)
-        draw_layer(x, h, WT, a, free[:nv], 0, c1, step, purpose, k0, k1)
+    c1 = address[3] + np.uint64(chain)
+    draw_layer(states[chain, nv:], states[chain, :nv], W, b, free[nv:], nv, lane, lanes, c1, step, address)
+
+
+def visible_half(chain, lane, lanes, step, states, W, WT, a, b, free, address):
+    """x ~ p(x|h)."""
+    nv = len(a)
+    c1 = address[3] + np.uint64(chain)
+    draw_layer(states[chain, :nv], states[chain, nv:], WT, a, free[:nv], 0, lane, lanes, c1, step, address)
 
 
 def site_sweeps(chain, states, J, c, sites, addresses, address, start, n_steps):
@@ -112,7 +117,7 @@ def metropolis_updates(chain, states, accepted, J, c, sites, address, start, n_s
             accepted[chain] += 1
 
 
-run_block_sweeps = over_chains(block_sweeps)
+run_block_sweeps = in_halves(hidden_half, visible_half)
 run_site_sweeps = over_chains(site_sweeps)
 run_random_site_updates = over_chains(random_site_updates)
 run_metropolis_updates = over_chains(metropolis_updates, fills=2)  # states, accepted

@@ -1,5 +1,5 @@
 """Continuous chains of a Gaussian-Bernoulli RBM as a card wants them; laws and addresses are those of kernels/grbm
-and kernels/langevin.  A thread is a chain; sums run four units at a time in registers, as in kernels/cuda/gibbs.
+and kernels/langevin.  ``lanes`` threads share a chain; sums run as in kernels/cuda/gibbs.
 
 Normal i of a step stands at the address (step, chain, i).  With A = W / s2 by rows:
 (1) block Gibbs:  h_j = 1[u_j < sigmoid(b_j + sum_i v_i A_ij)],   v_i = mu_i + sum_j h_j W_ij + sigma_i z_i
@@ -10,7 +10,7 @@ Clamped coordinates have lam = s = 0.
 import numpy as np
 
 from ebm_ref.compile import jit
-from ebm_ref.kernels.cuda.driver import over_chains
+from ebm_ref.kernels.cuda.driver import in_halves
 from ebm_ref.kernels.cuda.gibbs import draw_layer
 from ebm_ref.kernels.noise import centred
 from ebm_ref.maths.philox import LOW32, S32, TIE, philox4x32
@@ -42,14 +42,20 @@ def sums(first, given, weights):
     return f0, f1, f2, f3
 
 
-def draw_gaussian(i, v, free, mean, deviation, z):
-    """v_i = mean + deviation_i z, if there is such a unit and it is free."""
+def draw_gaussian(i, v, free, mu, sum_i, deviation, z):
+    """(1), v_i with sum_i = sum_j h_j W_ij, if there is such a unit and it is free."""
     if i < len(v) and free[i]:
-        v[i] = mean + deviation[i] * z
+        v[i] = (mu[i] + sum_i) + deviation[i] * z
+
+
+def switch_on(j, p, b, sum_j):
+    """(2), p_j with sum_j = sum_i v_i A_ij, if there is such a unit."""
+    if j < len(p):
+        p[j] = sigmoid(b[j] + sum_j)
 
 
 def move(i, v, push, z, mu, precision, lam, s):
-    """(2) for unit i, if there is one; push = sum_j p_j A_ij."""
+    """(2), v_i with push = sum_j p_j A_ij, if there is such a unit."""
     if i < len(v):
         v[i] = (v[i] - lam[i] * (precision[i] * (v[i] - mu[i]) - push)) + s[i] * z
 
@@ -57,57 +63,60 @@ def move(i, v, push, z, mu, precision, lam, s):
 normals = jit(normals)
 sums = jit(sums)
 draw_gaussian = jit(draw_gaussian)
+switch_on = jit(switch_on)
 move = jit(move)
 
 
-def block_sweeps(chain, states, A, WT, mu, deviation, b, free, address, start, n_steps):
-    """n_steps of (1).  states (chains, nv + nh), rows [v, h], in place."""
+def hidden_half(chain, lane, lanes, step, states, A, WT, mu, deviation, b, free, address):
+    """(1), h given v.  states (chains, nv + nh), rows [v, h], in place."""
     nv = len(mu)
-    purpose, k0, k1, c1 = address[0], address[1], address[2], address[3] + np.uint64(chain)
+    c1 = address[3] + np.uint64(chain)
+    draw_layer(states[chain, nv:], states[chain, :nv], A, b, free[nv:], nv, lane, lanes, c1, step, address)
+
+
+def visible_half(chain, lane, lanes, step, states, A, WT, mu, deviation, b, free, address):
+    """(1), v given h."""
+    nv = len(mu)
+    c1 = address[3] + np.uint64(chain)
     v, h = states[chain, :nv], states[chain, nv:]
-    for t in range(n_steps):
-        step = start + np.uint64(t)
-        draw_layer(h, v, A, b, free[nv:], nv, c1, step, purpose, k0, k1)
-        for i in range(0, nv, 4):
-            f0, f1, f2, f3 = sums(i, h, WT)
-            z0, z1, z2, z3 = normals(i >> 2, c1, step, purpose, k0, k1)
-            draw_gaussian(i, v, free, mu[i] + f0, deviation, z0)
-            draw_gaussian(i + 1, v, free, mu[min(i + 1, nv - 1)] + f1, deviation, z1)
-            draw_gaussian(i + 2, v, free, mu[min(i + 2, nv - 1)] + f2, deviation, z2)
-            draw_gaussian(i + 3, v, free, mu[min(i + 3, nv - 1)] + f3, deviation, z3)
+    for i in range(4 * lane, nv, 4 * lanes):
+        f0, f1, f2, f3 = sums(i, h, WT)
+        z0, z1, z2, z3 = normals(i >> 2, c1, step, address[0], address[1], address[2])
+        draw_gaussian(i, v, free, mu, f0, deviation, z0)
+        draw_gaussian(i + 1, v, free, mu, f1, deviation, z1)
+        draw_gaussian(i + 2, v, free, mu, f2, deviation, z2)
+        draw_gaussian(i + 3, v, free, mu, f3, deviation, z3)
 
 
-def ula_steps(chain, states, active, diverged, A, AT, mu, precision, b, lam, s, address, start, n_steps):
-    """n_steps of (2).  states (chains, nv), in place; active (chains, nh) is scratch for p.
+def activities(chain, lane, lanes, step, states, active, diverged, A, AT, mu, precision, b, lam, s, address):
+    """(2), p.  states (chains, nv), in place; active (chains, nh) is scratch for p.
 
     diverged (chains,): one more than the step at which the chain left the finite numbers, else 0.
     """
-    purpose, k0, k1, c1 = address[0], address[1], address[2], address[3] + np.uint64(chain)
     v, p = states[chain], active[chain]
-    for t in range(n_steps):
-        step = start + np.uint64(t)
-        for j in range(0, len(p), 4):
-            f0, f1, f2, f3 = sums(j, v, A)
-            p[j] = sigmoid(b[j] + f0)
-            if j + 1 < len(p):
-                p[j + 1] = sigmoid(b[j + 1] + f1)
-            if j + 2 < len(p):
-                p[j + 2] = sigmoid(b[j + 2] + f2)
-            if j + 3 < len(p):
-                p[j + 3] = sigmoid(b[j + 3] + f3)
-        sane = True
-        for i in range(0, len(v), 4):
-            f0, f1, f2, f3 = sums(i, p, AT)
-            z0, z1, z2, z3 = normals(i >> 2, c1, step, purpose, k0, k1)
-            move(i, v, f0, z0, mu, precision, lam, s)
-            move(i + 1, v, f1, z1, mu, precision, lam, s)
-            move(i + 2, v, f2, z2, mu, precision, lam, s)
-            move(i + 3, v, f3, z3, mu, precision, lam, s)
-        for i in range(len(v)):
-            sane = sane and v[i] - v[i] == 0.0
-        if not sane and diverged[chain] == 0:
-            diverged[chain] = np.int64(step) + 1
+    for j in range(4 * lane, len(p), 4 * lanes):
+        f0, f1, f2, f3 = sums(j, v, A)
+        switch_on(j, p, b, f0)
+        switch_on(j + 1, p, b, f1)
+        switch_on(j + 2, p, b, f2)
+        switch_on(j + 3, p, b, f3)
 
 
-run_block_sweeps = over_chains(block_sweeps)
-run_ula_steps = over_chains(ula_steps, fills=3)  # states, active, diverged
+def ula_half(chain, lane, lanes, step, states, active, diverged, A, AT, mu, precision, b, lam, s, address):
+    """(2), v."""
+    c1 = address[3] + np.uint64(chain)
+    v, p = states[chain], active[chain]
+    for i in range(4 * lane, len(v), 4 * lanes):
+        f0, f1, f2, f3 = sums(i, p, AT)
+        z0, z1, z2, z3 = normals(i >> 2, c1, step, address[0], address[1], address[2])
+        move(i, v, f0, z0, mu, precision, lam, s)
+        move(i + 1, v, f1, z1, mu, precision, lam, s)
+        move(i + 2, v, f2, z2, mu, precision, lam, s)
+        move(i + 3, v, f3, z3, mu, precision, lam, s)
+        for k in range(i, min(i + 4, len(v))):
+            if v[k] - v[k] != 0.0 and diverged[chain] == 0:
+                diverged[chain] = np.int64(step) + 1
+
+
+run_block_sweeps = in_halves(hidden_half, visible_half)
+run_ula_steps = in_halves(activities, ula_half, fills=3)  # states, active, diverged
