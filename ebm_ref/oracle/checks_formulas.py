@@ -25,6 +25,7 @@ from ebm_ref.oracle.alternatives import (
     wrong_log_z,
 )
 from ebm_ref.oracle.cases import Case
+from ebm_ref.oracle.continuous import formulas as continuous
 from ebm_ref.oracle.deterministic import (
     Alternative,
     CandidateError,
@@ -43,7 +44,7 @@ from ebm_ref.oracle.results import Diagnosis, Report, Result
 # energies -------------------------------------------------------------------------------------------------------------
 
 
-def check_energy(f: Callable[..., Any], case: Case) -> Report:
+def check_energy(f: Callable[..., Any], case: Case | continuous.ContinuousCase) -> Report:
     """Is ``f`` the energy of the case, -a.x - b.h - x'Wh (RBM) or -1/2 s'Js - c.s, in nats?
 
     f(x, h) -> (n,) for models of two layers, or f(rows) -> (n,) for rows [x, h] of any model.  Tested on all states
@@ -57,6 +58,8 @@ def check_energy(f: Callable[..., Any], case: Case) -> Report:
     >>> check_energy(lambda x, h: -x @ a - ((x @ W) * h).sum(1), case).diagnosis[0].mistake
     'hidden_bias_omitted'
     """
+    if not isinstance(case, Case):
+        return continuous.check_continuous_energy(f, case)
     layered = case.n_hidden > 0 and required_arguments(f) == 2
 
     def call(rows: np.ndarray) -> np.ndarray:
@@ -100,7 +103,7 @@ def batch_result(call: Callable, case: Case, answer: np.ndarray, scale: np.ndarr
 # conditionals ---------------------------------------------------------------------------------------------------------
 
 
-def check_conditionals(f: Any, case: Case) -> Report:
+def check_conditionals(f: Any, case: Case | continuous.ContinuousCase) -> Report:
     """Are these the conditionals of the case's model?  p(unit = up | the others), from energy differences.
 
     RBM: ``f`` has the methods hidden_probabilities(x) -> (n, nh) and visible_probabilities(h) -> (n, nv), or is the
@@ -117,6 +120,8 @@ def check_conditionals(f: Any, case: Case) -> Report:
     >>> check_conditionals((lambda x: up(x) > 0.5, down), case).diagnosis[0].mistake
     'threshold_hidden'
     """
+    if not isinstance(case, Case):
+        return continuous.check_continuous_conditionals(f, case)
     replay = f"ebm_ref.oracle.check_conditionals(f, cases.named({case.name!r}))"
     reference, scale = conditionals(case)
     results: list[Result] = []
@@ -197,7 +202,7 @@ def one_side(
 # log Z ----------------------------------------------------------------------------------------------------------------
 
 
-def check_log_partition(f: Any, case: Case) -> Report:
+def check_log_partition(f: Any, case: Case | continuous.ContinuousCase) -> Report:
     """Is this log Z of the case, in nats?
 
     ``f`` is the number itself, a callable without arguments, or one that takes the parameters, f(W, a, b) or f(J, c).
@@ -211,6 +216,8 @@ def check_log_partition(f: Any, case: Case) -> Report:
     >>> check_log_partition(case.moments.log_z - 2 * np.log(2), case).diagnosis[0].description
     'n_hidden log 2 missing'
     """
+    if not isinstance(case, Case):
+        return continuous.check_continuous_log_partition(f, case)
     replay = f"ebm_ref.oracle.check_log_partition(f, cases.named({case.name!r}))"
     reference = np.array(case.moments.log_z)
     scale = np.array(1.0 + abs(case.moments.log_z) + float(case.pi @ energy_terms(case)))
@@ -239,7 +246,7 @@ def log_z_answer(f: Any, case: Case) -> np.ndarray:
 # gradients ------------------------------------------------------------------------------------------------------------
 
 
-def check_gradient(f: Callable[..., Any], case: Case, of: str = "auto") -> Report:
+def check_gradient(f: Callable[..., Any], case: Case | continuous.ContinuousCase, of: str = "auto") -> Report:
     """Is ``f`` the gradient with respect to the parameters, with the right sign, factors and reduction?
 
     of="energy"          f(x, h, weights) or f(rows, weights): sum_n weights_n dE(s_n)/dtheta.  Without weights,
@@ -260,6 +267,8 @@ def check_gradient(f: Callable[..., Any], case: Case, of: str = "auto") -> Repor
     >>> check_gradient(lambda x, h, weights: [-g for g in gradient(x, h, weights)], case).diagnosis[0].mistake
     'gradient_sign'
     """
+    if not isinstance(case, Case):
+        return continuous.check_continuous_gradient(f, case, of)
     require_choice("of", of, ("auto", "energy", "log_likelihood"))
     needed = required_arguments(f)
     if of == "auto":

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ebm_ref.oracle.cases import Case
+from ebm_ref.oracle.continuous.cases import ContinuousCase
 from ebm_ref.oracle.results import Diagnosis, Report, Result
 
 THRESHOLD = 30.0
@@ -195,7 +196,11 @@ def refused(test: str, error: CandidateError, replay: str) -> Result:
 
 
 def exact_report(
-    subject: Any, case: Case, results: Sequence[Result], diagnosis: Sequence[Diagnosis] = (), notes: Sequence[str] = ()
+    subject: Any,
+    case: Case | ContinuousCase,
+    results: Sequence[Result],
+    diagnosis: Sequence[Diagnosis] = (),
+    notes: Sequence[str] = (),
 ) -> Report:
     """A report without chance: its false-alarm probability is 0."""
     return Report(name_of(subject), case.name, "exact", 0, tuple(results), tuple(diagnosis), tuple(notes), 0.0)

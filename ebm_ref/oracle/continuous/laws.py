@@ -100,9 +100,27 @@ class CellLaw:
         return P / P.sum(axis=1, keepdims=True)
 
     def wrong(self, recipe: Recipe) -> Array:
-        """The law of a wrong recipe, to a few digits, and never quite zero."""
-        rough = self.masses(recipe, "midpoint", ROUGH[self.case.n_visible])
+        """The law of a wrong recipe, to a few digits (of block Gibbs exactly), and never quite zero."""
+        if recipe.kernel == self.case.kernel == "block_gibbs" and not recipe.visible_first:
+            rough = self.products(recipe)
+        else:
+            rough = self.masses(recipe, "midpoint", ROUGH[self.case.n_visible])
         return (1 - 1e-7) * rough + 1e-7 * self.P
+
+    def products(self, recipe: Recipe) -> Array:
+        """Block Gibbs: given h' the coordinates are independent normals, so masses are products."""
+        P = np.zeros_like(self.P)
+        for s, start in enumerate(self.starts):
+            odds = recipe.hidden_odds(start[None, : recipe.n_visible])[0]
+            parts = []
+            for o, h in enumerate(recipe.hidden):
+                mass, mean = np.ones(1), recipe.mean(h[None])[0]
+                for i in range(recipe.n_visible):
+                    below = special.ndtr((self.edges[s, o, i] - mean[i]) / recipe.sd[i])
+                    mass = np.outer(mass, np.diff(np.concatenate([[0.0], below, [1.0]]))).ravel()
+                parts.append(odds[o] * mass)
+            P[s, 1:] = np.concatenate(parts)
+        return P
 
 
 def cell_law(case: ContinuousCase) -> CellLaw:
