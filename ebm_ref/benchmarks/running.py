@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
-from ebm_ref.benchmarks import FAMILIES
-from ebm_ref.benchmarks.rows import Benchmark, Row, Session
+from ebm_ref.benchmarks import FAMILIES, scaling
+from ebm_ref.benchmarks.machine import Limits, description
+from ebm_ref.benchmarks.rows import Benchmark, Session
 from ebm_ref.errors import DomainError
 
 
@@ -30,10 +32,21 @@ def chosen(patterns: Sequence[str]) -> tuple[Benchmark, ...]:
     return tuple(b for b in known if not patterns or any(fnmatchcase(b.name, pattern) for pattern in patterns))
 
 
-def run(benchmarks: Sequence[Benchmark], session: Session, advance: Callable[[float], None]) -> list[Row]:
-    """Measure one after the other; ``advance`` is told each that is done."""
-    rows = []
+def report(
+    benchmarks: Sequence[Benchmark],
+    quick: bool,
+    repeats: int,
+    advance: Callable[[float], None],
+    *,
+    with_scaling: bool = False,
+) -> dict[str, Any]:
+    """Measure one after the other; ``advance`` is told each that is done.  The result is what JSON holds."""
+    limits = Limits(quick)
+    session = Session(quick, repeats, limits)
+    body: dict[str, Any] = {"machine": description(), "quick": quick, "repeats": repeats, "rows": []}
     for benchmark in benchmarks:
-        rows.append(benchmark.run(session))
+        body["rows"].append(benchmark.run(session).plain())
         advance(1)
-    return rows
+    if with_scaling:
+        body["scaling"] = scaling.measure(session, advance)
+    return body | {"limits": limits.plain()}

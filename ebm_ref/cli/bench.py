@@ -22,36 +22,46 @@ STYLES = {"reached": "green", "falls short": "red", "not run": "dim"}
     "--repeats", default=7, show_default=True, type=click.IntRange(min=5), help="Samples of each contestant, in turns."
 )
 @click.option("--out", type=click.Path(dir_okay=False), help="Write the JSON here.")
+@click.option(
+    "--figure", type=click.Path(dir_okay=False), help="Also measure how time grows, and draw it here (.png or .svg)."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def bench(
-    patterns: str | None, only_list: bool, quick: bool, repeats: int, out: str | None, as_json: bool, quiet: bool
-) -> None:
+    patterns: str | None, only_list: bool, quick: bool, repeats: int, out: str | None, figure: str | None,
+    as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
     """Measure speed: each row some work, its target, what came out, and what limits it.
 
     Contestants take turns and medians are compared; compilation and warming up are not counted. Peers (PyTorch, JAX,
     scikit-learn) take part where they are installed. Exit status 0 also when rows fall short: they are results.
     """
-    from ebm_ref.benchmarks import machine, running
-    from ebm_ref.benchmarks.rows import Session
+    from ebm_ref.benchmarks import running
 
     benchmarks = running.chosen([p.strip() for p in patterns.split(",")] if patterns else [])
     if only_list:
         for benchmark in benchmarks:
             click.echo(f"{benchmark.name:24} {benchmark.work}")
         return
-    session = Session(quick, repeats, machine.Limits(quick))
-    where = machine.description()
-    with track(len(benchmarks), "measuring", enabled=not quiet) as bar:
-        rows = running.run(benchmarks, session, bar)
-    limits = session.limits.plain()
-    body = {"machine": where, "limits": limits, "quick": quick, "rows": [row.plain() for row in rows]}
+    with track(len(benchmarks) + bool(figure), "measuring", enabled=not quiet) as bar:
+        body = running.report(benchmarks, quick, repeats, bar, with_scaling=bool(figure))
+    if figure:
+        draw(body["scaling"], Path(figure))
     if out:
         Path(out).write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
     if as_json:
         click.echo(json.dumps(body))
     else:
         show(body)
+
+
+def draw(curves: dict[str, Any], path: Path) -> None:
+    """The scaling figure."""
+    from ebm_ref import plots
+    from ebm_ref.benchmarks import scaling
+
+    drawn = scaling.figure(curves)
+    path.write_bytes(plots.to_svg(drawn).encode() if path.suffix == ".svg" else plots.to_png_bytes(drawn))
 
 
 def show(body: dict[str, Any]) -> None:

@@ -40,6 +40,7 @@ NANOSECONDS = {"product": 0.06, "gray": 9.0, "vectorized": 18.0}  # per state an
 MAX_SECONDS = 600.0
 SECONDS_PER_PIECE = 0.5
 PIECES_FOR_EXECUTOR = 64
+SHARDS_PER_PIECE = 32  # each has scratch of its own
 MAX_SHARD_BITS = 8
 LOW_BITS = 8  # the inner loop runs over their states
 BATCH_BITS = 3  # words of the product form that share what was loaded
@@ -100,8 +101,11 @@ def log_partition(
         "product": product_shards, "gray": gray_shards, "vectorized": vectorized_shards,
     }  # fmt: skip
     shards = routes[method](model)
-    n_pieces = (
-        PIECES_FOR_EXECUTOR if executor is not None else math.ceil(estimated_seconds(model, method) / SECONDS_PER_PIECE)
+    n_pieces = max(
+        PIECES_FOR_EXECUTOR
+        if executor is not None
+        else math.ceil(estimated_seconds(model, method) / SECONDS_PER_PIECE),
+        -(-shards[0] // SHARDS_PER_PIECE),
     )
     return merge(run_shards(shards, n_pieces, executor, progress))
 
