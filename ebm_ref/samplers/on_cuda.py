@@ -35,6 +35,8 @@ def advance(sampler, state: np.ndarray, stream: Stream, start: int, n: int) -> A
 
 def _block_gibbs(sampler: BlockGibbs, rows: np.ndarray, address: np.ndarray, start: np.uint64, n: int) -> Advanced:
     m = sampler.model
+    if sampler.dtype != "float64":
+        raise BackendError(f"device='cuda': expected dtype='float64', got {sampler.dtype!r}")
     units = max(m.n_visible, m.n_hidden)
     kernels.run_block_sweeps(len(rows), units, start, n, rows, m.W, m.W.T, m.a, m.b, sampler.free, address)
     return rows, Info(np.full(len(rows), n * m.n_units), n * m.n_units)
