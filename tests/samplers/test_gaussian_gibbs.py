@@ -164,3 +164,16 @@ def test_bad_starts_are_refused():
         er.sample(sampler, [[0.0, 0]], 1, seed=0)
     with pytest.raises(DomainError, match="expected an RBM or a GRBM"):
         er.block_gibbs(er.BoltzmannMachine.random(3))
+
+
+@pytest.mark.parametrize("name", ["grbm_2x2_hot", "grbm_2x3"])
+def test_the_oracle_passes_it(name):
+    """One-step law, conservation, independence of chains at "smoke": false alarms at most 1e-6 a report."""
+    case = er.oracle.cases.named(name, kernel="block_gibbs")
+    sampler = er.block_gibbs(er.GRBM(case.W, case.mu, case.log_var, case.b))
+
+    def step(states, seed):
+        return sampler.advance(np.array(states, dtype=float), er.Stream(seed, "transition"), 0, 1)[0]
+
+    report = er.oracle.check_kernel(step, case, profile="smoke")
+    assert report.passed, report
