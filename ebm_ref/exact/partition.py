@@ -44,6 +44,7 @@ SHARDS_PER_PIECE = 32  # each has scratch of its own
 MAX_SHARD_BITS = 8
 LOW_BITS = 8  # the inner loop runs over their states
 BATCH_BITS = 3  # words of the product form that share what was loaded
+LEAST_OWN_BITS = 5  # words of its shard, whose first costs an exponential a unit
 LN2_HIGH = math.floor(math.log(2.0) * 2**30) * 2.0**-30  # times an integer below 2^22: exact
 LN2_LOW = 8.893134238886677e-10  # log 2 - LN2_HIGH
 BLOCK_BITS = 11  # states in one block of the vectorised route
@@ -207,7 +208,7 @@ def product_layout(n: int, max_shard_bits: int) -> tuple[int, int, int]:
     """
     n_low = min(LOW_BITS, n - product_form.PAIRED_BITS)
     n_high = n - product_form.PAIRED_BITS - n_low
-    shard_bits = max(0, min(max_shard_bits, n_high - BATCH_BITS))
+    shard_bits = max(0, min(max_shard_bits, n_high - LEAST_OWN_BITS))
     return n_low, shard_bits, n_high - shard_bits
 
 
