@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ebm_ref.models.heads import JointEnergy, NetworkEnergy
     from ebm_ref.models.rbm import RBM
     from ebm_ref.samplers.gibbs import block_gibbs, gibbs
+    from ebm_ref.samplers.hmc import hmc
+    from ebm_ref.samplers.langevin import mala, ula
     from ebm_ref.samplers.metropolis import metropolis
     from ebm_ref.samplers.sample import Chain, sample
 
@@ -52,6 +54,9 @@ _HOMES = {
     "block_gibbs": "samplers.gibbs",
     "gibbs": "samplers.gibbs",
     "metropolis": "samplers.metropolis",
+    "ula": "samplers.langevin",
+    "mala": "samplers.langevin",
+    "hmc": "samplers.hmc",
     "sample": "samplers.sample",
     "Chain": "samplers.sample",
     "ais_log_partition": "estimate.annealing",

@@ -12,7 +12,7 @@ import numpy as np
 from ebm_ref.compile import jit, over_chains
 from ebm_ref.errors import DomainError, require_int
 from ebm_ref.maths.philox import LOW2, LOW32, S2, S11, S21, S32, TIE, TWO53, philox4x32, philox4x32_inlined
-from ebm_ref.maths.smooth import EDGE, minus_log_gap, normal_centre, normal_tail
+from ebm_ref.maths.smooth import GAP_AT_EDGE, normal_centre, normal_tail
 
 LANES = 16  # chains that a tile holds side by side: loops over them vectorise
 
@@ -32,6 +32,7 @@ PURPOSES = {
     "annealing_reverse": 13,  # and back, from exact samples of the model
     "noise_start": 14,  # chains of CD that start from noise
     "spectral_norm": 15,  # first vectors of the power iteration
+    "adaptation": 16,  # steps during which a sampler finds its step size
     "user": 255,  # free for callers
 }
 
@@ -139,14 +140,12 @@ def quantiles(z, x):
     """z = Phi^-1((1 + x) / 2): one loop for all, then the few that lie in the tails."""
     n_tails = 0
     for k in range(len(x)):
-        w = minus_log_gap(x[k])
-        z[k] = normal_centre(x[k], w)
-        n_tails += w > EDGE
+        z[k] = normal_centre(x[k])
+        n_tails += (1.0 - x[k]) * (1.0 + x[k]) < GAP_AT_EDGE
     if n_tails:
         for k in range(len(x)):
-            w = minus_log_gap(x[k])
-            if w > EDGE:
-                z[k] = normal_tail(x[k], w)
+            if (1.0 - x[k]) * (1.0 + x[k]) < GAP_AT_EDGE:
+                z[k] = normal_tail(x[k])
 
 
 centred = jit(centred)

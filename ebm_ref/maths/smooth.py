@@ -19,7 +19,7 @@ ROUND = 6755399441055744.0  # 1.5 2^52: adding it rounds to an integer, which th
 LARGEST = 708.0  # exp(-708) is still a normal number
 ONE_BITS, FRACTION = np.int64(0x3FF0000000000000), np.int64(0x000FFFFFFFFFFFFF)
 SQRT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
-EDGE = 5.0  # (4): 0.34 % of all draws lie beyond
+GAP_AT_EDGE = math.exp(-5.0)  # (4): 1 - x^2 at w = 5; 0.34 % of all draws lie beyond
 
 EXP = (1.0, 1.0, 0.5, 0.16666666666666702, 0.04166666666666669, 0.008333333333309528, 0.001388888888887189,
        0.000198412699092171, 2.4801587350110797e-05, 2.7557224958392624e-06, 2.7557251904174915e-07,
@@ -88,32 +88,25 @@ log1p_unit = jit(log1p_unit)
 log_normal_number = jit(log_normal_number)
 
 
-def minus_log_gap(x):
-    """w of (4), -1 < x < 1."""
-    return -log_normal_number((1.0 - x) * (1.0 + x))
+def normal_centre(x):
+    """(4) for 1 - x^2 >= GAP_AT_EDGE; a finite number of no meaning beyond."""
+    return x * horner(CENTRE, -log_normal_number((1.0 - x) * (1.0 + x)) - 2.5)
 
 
-def normal_centre(x, w):
-    """(4) for w <= EDGE; a finite number of no meaning beyond."""
-    return x * horner(CENTRE, w - 2.5)
-
-
-def normal_tail(x, w):
-    """(4) for w > EDGE."""
-    s = math.sqrt(w)
+def normal_tail(x):
+    """(4) for 1 - x^2 < GAP_AT_EDGE."""
+    s = math.sqrt(-log_normal_number((1.0 - x) * (1.0 + x)))
     z = horner(NEAR, s - 3.1171875) if s < 4.0 else horner(FAR, s - 5.03125)
     return z if x > 0.0 else -z
 
 
-minus_log_gap = jit(minus_log_gap)
 normal_centre = jit(normal_centre)
 normal_tail = jit(normal_tail)
 
 
 def normal_quantile(x):
     """Phi^-1((1 + x) / 2), -1 < x < 1: relative error below 1e-15."""
-    w = minus_log_gap(x)
-    return normal_centre(x, w) if w <= EDGE else normal_tail(x, w)
+    return normal_tail(x) if (1.0 - x) * (1.0 + x) < GAP_AT_EDGE else normal_centre(x)
 
 
 normal_quantile = jit(normal_quantile)

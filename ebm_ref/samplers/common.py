@@ -1,4 +1,4 @@
-"""What the discrete samplers share: the noise record, initial states, clamped units."""
+"""What the samplers share: noise records, evidence, initial states, clamped units."""
 
 from __future__ import annotations
 
@@ -21,11 +21,23 @@ class Noise:
 
 
 @dataclass(frozen=True)
+class GaussianNoise:
+    """Explicit noise of one step: ``z`` normals, a column for each continuous number, and ``u`` uniforms on [0, 1)."""
+
+    z: np.ndarray
+    u: np.ndarray
+
+
+@dataclass(frozen=True)
 class Info:
-    """Evidence of a step: how many proposals each chain accepted, of how many."""
+    """Evidence of a step: how many proposals each chain accepted, of how many.
+
+    ``probability`` (n_chains,), where a sampler computes it: that with which the proposal was to be accepted.
+    """
 
     accepted: np.ndarray
     proposed: int
+    probability: np.ndarray | None = None
 
 
 def joint_rows(model, initial, seed: int, first_chain: int = 0) -> np.ndarray:

@@ -14,15 +14,7 @@ import numpy as np
 from ebm_ref.kernels import grbm as kernels
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models.grbm import GRBM
-from ebm_ref.samplers.common import Info, free_units, joint_rows
-
-
-@dataclass(frozen=True)
-class GaussianNoise:
-    """Explicit noise of one step: ``z`` (n_chains, n_visible) normals, ``u`` (n_chains, n_hidden) uniforms."""
-
-    z: np.ndarray
-    u: np.ndarray
+from ebm_ref.samplers.common import GaussianNoise, Info, free_units, joint_rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,109 @@
+"""What Langevin samplers do on Gaussian laws, exactly.            [Roberts & Tweedie 1996; Wibisono 2018; lecture 9]
+
+ULA on N(m, P^-1), drift lam (by coordinate), noise variance 2 lam T:  x' = x - lam P(x-m) + sqrt(2 lam T) z.
+With D = diag lam, Q = D^1/2 P D^1/2 = U diag(q) U' and y = D^-1/2 (x-m):  y' = (I - Q) y + sqrt(2T) z, so
+(1) mean_k = m + D^1/2 U (1-q)^k U'D^-1/2 (x0-m)
+(2) Cov_k = D^1/2 U diag(2T sum_{j<k} (1-q)^2j) U'D^1/2,  the sum being (1 - (1-q)^2k) / (q (2-q))
+(3) stationary iff max q < 2:  Sigma = T D^1/2 U diag(1 / (q - q^2/2)) U'D^1/2
+    one lam for all, T = 1:  Sigma = P^-1 (I - lam P/2)^-1, variance v / (1 - lam/(2v)) where the target's is v
+(4) KL(N(m, Sigma) || target^(1/T)) = 1/2 sum_i [r_i - 1 - log r_i],  r_i = 1 / (1 - q_i/2)
+Inner steps of Gibbs-Langevin, h fixed:  v <- v - d_k (v-m(h))/s2 + sqrt(2 eta_k) z, k = 1..K, elementwise with
+drift d_k = eta_k, or eta_k/B in the released code's scaling:
+(5) v_K ~ N(rho v_0 + (1-rho) m(h), tau2),  rho = prod_k (1 - d_k/s2),  tau2 <- tau2 (1 - d_k/s2)^2 + 2 eta_k from 0
+(6) left running with h fixed: variance tau2 / (1 - rho^2);  d = eta = c s2 at every step gives 2 s2 / (2-c)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ebm_ref.errors import DomainError, as_float_array, require_int, require_positive, require_shape
+from ebm_ref.models.analytic import Gaussian
+
+
+def ula_covariance(gaussian: Gaussian, step_size, temperature: float = 1.0) -> np.ndarray:
+    """(3): the covariance (d, d) of ULA's stationary law; its mean is the target's.
+
+    Raises DomainError, with the largest stable step, when ULA has none.
+
+    >>> ula_covariance(Gaussian([0.0], [[1.0]]), 0.5)
+    array([[1.33333333]])
+    """
+    root, q, U = _spectrum(gaussian, step_size)
+    _require_stable(q)
+    y = require_positive("temperature", temperature) / (q * (1.0 - 0.5 * q))
+    return root[:, None] * (U * y) @ U.T * root
+
+
+def ula_moments(
+    gaussian: Gaussian, start, n_steps: int, step_size, temperature: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """(1), (2): mean (d,) and covariance (d, d) after ``n_steps`` from the point ``start``; stable or not."""
+    k, T = require_int("n_steps", n_steps), require_positive("temperature", temperature)
+    x0 = as_float_array("start", start)
+    require_shape("start", x0, gaussian.n_visible)
+    root, q, U = _spectrum(gaussian, step_size)
+    squared = (1.0 - q) ** 2
+    even = np.abs(squared - 1.0) < 1e-12
+    total = np.where(even, float(k), (1.0 - squared**k) / np.where(even, 1.0, 1.0 - squared))
+    mean = gaussian.mean + root * ((U * (1.0 - q) ** k) @ (U.T @ ((x0 - gaussian.mean) / root)))
+    return mean, root[:, None] * (U * (2.0 * T * total)) @ U.T * root
+
+
+def ula_bias(gaussian: Gaussian, step_size, temperature: float = 1.0) -> np.ndarray:
+    """ULA's stationary covariance minus that of the target exp(-E/temperature), (d, d): positive definite, O(step)."""
+    return ula_covariance(gaussian, step_size, temperature) - temperature * gaussian.covariance
+
+
+def ula_kl_divergence(gaussian: Gaussian, step_size) -> float:
+    """(4): KL divergence in nats of ULA's stationary law from its target; the same at every temperature."""
+    _, q, _ = _spectrum(gaussian, step_size)
+    _require_stable(q)
+    half = 0.5 * q
+    return float(0.5 * np.sum(half / (1.0 - half) + np.log1p(-half)))
+
+
+def inner_chain(step_sizes, variance, drift_divisor: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """(5): (rho, tau2), each (n_visible,), of the inner steps ``step_sizes`` (K,) or (K, n_visible).
+
+    >>> rho, tau2 = inner_chain([0.5, 0.5], [1.0])
+    >>> rho, tau2
+    (array([0.25]), array([1.25]))
+    """
+    variance, steps = as_float_array("variance", variance), as_float_array("step_sizes", step_sizes)
+    rho, tau2 = np.ones(len(variance)), np.zeros(len(variance))
+    for eta in steps:
+        factor = 1.0 - eta / (require_positive("drift_divisor", drift_divisor) * variance)
+        rho, tau2 = rho * factor, tau2 * factor**2 + 2.0 * eta
+    return rho, tau2
+
+
+def gibbs_langevin_variance(step_sizes, variance, drift_divisor: float = 1.0) -> np.ndarray:
+    """(6): stationary variance (n_visible,) of the inner steps with h fixed; without weights, that of the sampler.
+
+    >>> gibbs_langevin_variance([0.5], [1.0])
+    array([1.33333333])
+    """
+    rho, tau2 = inner_chain(step_sizes, variance, drift_divisor)
+    if not np.all(np.abs(rho) < 1):
+        raise DomainError("step_sizes: expected a stable inner chain, |rho| < 1; use smaller steps")
+    return tau2 / (1.0 - rho**2)
+
+
+def _spectrum(gaussian: Gaussian, step_size: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(D^1/2 (d,), q (d,), U (d, d)); q > 0 is asked for, so the target must be normalisable."""
+    lam = np.broadcast_to(as_float_array("step_size", step_size), (gaussian.n_visible,))
+    if not np.all((lam > 0) & np.isfinite(lam)):
+        raise DomainError(f"step_size: expected positive numbers, got {step_size}")
+    root = np.sqrt(lam)
+    q, U = np.linalg.eigh(root[:, None] * gaussian.precision * root)
+    if q[0] <= 0:
+        raise DomainError("gaussian: expected a positive definite precision")
+    return root, q, U
+
+
+def _require_stable(q: np.ndarray) -> None:
+    if q[-1] >= 2.0:
+        raise DomainError(f"step_size: ULA has no stationary law; scale the step by less than {2.0 / q[-1]:.6g}")

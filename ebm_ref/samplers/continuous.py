@@ -1,0 +1,219 @@
+"""What the samplers of continuous units share: the target, boxes, the decision, step-size adaptation, compiled targets.
+
+A model's target is its marginal energy: ``free_energy`` where there is one (GRBM, Gaussian, mixture), else ``energy``
+of one batch argument; its gradient is -score.  States are rows of visible units, float64.
+
+(1) accept with probability min(1, exp(log ratio)), by u < exp(min(0, log ratio)); NaN and +inf are refused
+(2) adaptation: log step <- log step + t^-0.6 (mean acceptance - target), t = 1, 2, ...       [Robbins & Monro 1951]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ebm_ref.errors import (
+    DivergenceError,
+    DomainError,
+    as_float_array,
+    require_choice,
+    require_finite,
+    require_shape,
+)
+from ebm_ref.kernels import langevin as kernels
+from ebm_ref.kernels.noise import LANES
+from ebm_ref.models.analytic import Gaussian, GaussianMixture
+from ebm_ref.models.grbm import GRBM
+
+
+@dataclass(frozen=True)
+class Point:
+    """States (n, d) with their energies (n,) and energy gradients (n, d)."""
+
+    x: np.ndarray
+    energy: np.ndarray
+    gradient: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Adaptation:
+    """How a step size was found: factors (n_steps,) on it, mean acceptance (n_steps,), and the states reached."""
+
+    factors: np.ndarray
+    acceptance: np.ndarray
+    states: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """low <= x <= high by coordinate (infinite ends allowed), and what happens to a move that leaves it."""
+
+    low: np.ndarray
+    high: np.ndarray
+    boundary: str
+
+
+def target_energy(model) -> Callable[[np.ndarray], np.ndarray]:
+    """The function whose exp(-E) is sampled; refuses models that have no score."""
+    for name in ("score", "n_visible"):
+        if not hasattr(model, name):
+            raise DomainError(f"model: expected one with {name}, got {type(model).__name__}")
+    return getattr(model, "free_energy", None) or model.energy
+
+
+def evaluate(model, x: np.ndarray) -> Point:
+    """Energy and gradient of every row; overflow gives inf or NaN, which the samplers refuse or report."""
+    with np.errstate(all="ignore"):
+        return Point(x, target_energy(model)(x), -model.score(x))
+
+
+def step_array(name: str, value: Any, model) -> np.ndarray:
+    """A positive number, or one for each coordinate; read-only."""
+    steps = np.array(as_float_array(name, value))
+    if steps.ndim:
+        require_shape(name, steps, model.n_visible)
+    require_finite(name, steps)
+    if not np.all(steps > 0):
+        raise DomainError(f"{name}: expected positive numbers, got {steps.min()}")
+    steps.flags.writeable = False
+    return steps
+
+
+def make_box(box, boundary: str, choices: tuple[str, ...], model) -> Box | None:
+    """None, or (low, high), numbers or one for each coordinate."""
+    require_choice("boundary", boundary, choices)
+    if box is None:
+        return None
+    low, high = (np.array(as_float_array("box", end)) for end in box)
+    for end in (low, high):
+        if end.ndim:
+            require_shape("box", end, model.n_visible)
+    if not np.all(low < high):
+        raise DomainError("box: expected (low, high) with low < high in every coordinate")
+    return Box(low, high, boundary)
+
+
+def visible_rows(model, initial, box: Box | None) -> np.ndarray:
+    """Initial states, a fresh array (n_chains, d): finite and inside the box."""
+    rows = np.array(np.atleast_2d(as_float_array("initial", initial)))
+    require_shape("initial", rows, None, model.n_visible)
+    require_finite("initial", rows)
+    if box is not None and np.any((rows < box.low) | (rows > box.high)):
+        raise DomainError("initial: expected states inside the box")
+    return rows
+
+
+def fold(x: np.ndarray, low, high) -> np.ndarray:
+    """x reflected at the walls of [low, high] until it lies inside."""
+    low, high = np.broadcast_to(low, x.shape), np.broadcast_to(high, x.shape)
+    with np.errstate(invalid="ignore"):
+        width = high - low
+        y = x - low
+        y = y - 2.0 * width * np.floor(y / (2.0 * width))
+        y = np.clip(low + np.where(y > width, 2.0 * width - y, y), low, high)
+        y = np.where(low == -np.inf, 2.0 * high - x, np.where(high == np.inf, 2.0 * low - x, y))
+    return np.where((x >= low) & (x <= high), x, y)
+
+
+def constrain(x: np.ndarray, box: Box | None) -> tuple[np.ndarray, np.ndarray]:
+    """(x brought back as the box says, which rows are outside and must be refused)."""
+    if box is None:
+        return x, np.zeros(len(x), dtype=bool)
+    if box.boundary == "reflect":
+        return fold(x, box.low, box.high), np.zeros(len(x), dtype=bool)
+    if box.boundary == "project":
+        return np.clip(x, box.low, box.high), np.zeros(len(x), dtype=bool)
+    return x, np.any((x < box.low) | (x > box.high), axis=1)
+
+
+def acceptance(log_ratio: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """(1): the probability of each proposal."""
+    with np.errstate(invalid="ignore"):
+        probability = np.exp(np.minimum(0.0, log_ratio))
+    return np.where((log_ratio < np.inf) & ~outside, probability, 0.0)
+
+
+def choose(accepted: np.ndarray, new: Point, old: Point) -> Point:
+    """The new state, energy and gradient where accepted; else all three stay."""
+    return Point(
+        np.where(accepted[:, None], new.x, old.x),
+        np.where(accepted, new.energy, old.energy),
+        np.where(accepted[:, None], new.gradient, old.gradient),
+    )
+
+
+def require_no_divergence(diverged: np.ndarray, first_chain: int) -> None:
+    """``diverged`` (n_chains,): 0, or one more than the step at which the chain left the finite numbers."""
+    if diverged.any():
+        step = int(diverged[diverged > 0].min()) - 1
+        chain = int(np.flatnonzero(diverged == step + 1)[0])
+        raise DivergenceError(
+            f"chain {first_chain + chain} left the finite numbers at step {step}"
+            f" ({np.count_nonzero(diverged)} of {len(diverged)} chains diverged); use a smaller step_size, or mala"
+        )
+
+
+def adapt(sampler, scaled: Callable[[float], Any], initial, n_steps: int, stream, target: float):
+    """(2): (the sampler with the step size found, its Adaptation); ``scaled(factor)`` is a sampler."""
+    rows = sampler.init(initial, stream.seed, stream.first_chain)
+    log_factor, factors, rates = 0.0, np.empty(n_steps), np.empty(n_steps)
+    for t in range(n_steps):
+        rows, info = scaled(np.exp(log_factor)).step(rows, sampler.draw(stream, t, len(rows)))
+        rates[t] = info.probability.mean()
+        log_factor += (t + 1) ** -0.6 * (rates[t] - target)
+        factors[t] = np.exp(log_factor)
+    return scaled(np.exp(log_factor)), Adaptation(factors, rates, rows)
+
+
+# Compiled targets -----------------------------------------------------------------------------------------------------
+
+BOUNDARIES = {"reflect": kernels.REFLECT, "project": kernels.PROJECT, "reject": kernels.REJECT}
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledTarget:
+    """A model as the compiled loops read it: (kind, A, B, mean, scale, bias), and the rows of scratch it needs."""
+
+    arguments: tuple
+    n_parts: int
+
+    def scratch(self, n_tiles: int, n: int, n_vectors: int) -> np.ndarray:
+        """Room for ``n_vectors`` states, the few numbers by chain, the normals and two arrays of parts."""
+        units = n_vectors * n + 10 + -(-n // 4) * 4 + 2 * max(self.n_parts, n, 1)
+        return np.empty((n_tiles, units * LANES))
+
+
+def compiled_target(model) -> CompiledTarget | None:
+    """None for models that have no compiled loop, subclasses among them: they may have changed the formulas."""
+    none, table = np.empty(0), np.empty((0, 0))
+    if type(model) is GRBM:
+        A = np.ascontiguousarray(model.W / model.variance[:, None])
+        arguments = (
+            kernels.LAYER,
+            A,
+            np.ascontiguousarray(A.T),
+            np.array(model.mu),
+            1 / model.variance,
+            np.array(model.b),
+        )
+        return CompiledTarget(arguments, model.n_hidden)
+    if type(model) is Gaussian:
+        arguments = (kernels.QUADRATIC, np.array(model.precision), table, np.array(model.mean), none, none)
+        return CompiledTarget(arguments, model.n_visible)
+    if type(model) is GaussianMixture:
+        with np.errstate(divide="ignore"):
+            bias = np.log(model.weights) - 0.5 * np.log(2 * np.pi * model.variances).sum(axis=1)
+        arguments = (kernels.MIXTURE, np.array(model.means), 1 / model.variances, none, none, bias)
+        return CompiledTarget(arguments, len(model.weights))
+    return None
+
+
+def box_arrays(box: Box | None, n: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """(low, high, code) for the compiled loops."""
+    if box is None:
+        return np.full(n, -np.inf), np.full(n, np.inf), kernels.FREE
+    low, high = (np.ascontiguousarray(np.broadcast_to(end, n)) for end in (box.low, box.high))
+    return low, high, BOUNDARIES[box.boundary]
