@@ -327,11 +327,13 @@ def twin_of(twin, sampler):
 
 @pytest.mark.parametrize("twin", [HalfNoise, AcceptsAll, NoReverseTerm, StaleGradient, NoKineticEnergy])
 def test_the_law_of_the_target_bites(twin, seed):
-    step = 0.9 if twin is StaleGradient else 0.6  # refusals make it visible
-    sampler = er.hmc(PLAIN, 0.8, 2) if twin is NoKineticEnergy else er.mala(PLAIN, step)
-    laws.the_law_is_kept(sampler, PLAIN.energy, PLAIN.sample, seed)
+    sampler = er.hmc(PLAIN, 0.8, 2) if twin is NoKineticEnergy else er.mala(PLAIN, 0.6)
+    size = {}
+    if twin is StaleGradient:  # seen after some refusals: 0.08 deviations off after 25 steps
+        sampler, size = er.mala(PLAIN, 0.35), {"n": 40_000, "n_steps": 25}
+    laws.the_law_is_kept(sampler, PLAIN.energy, PLAIN.sample, seed, **size)
     with pytest.raises(AssertionError):
-        laws.the_law_is_kept(twin_of(twin, sampler), PLAIN.energy, PLAIN.sample, seed)
+        laws.the_law_is_kept(twin_of(twin, sampler), PLAIN.energy, PLAIN.sample, seed, **size)
 
 
 @pytest.mark.parametrize("twin", [HalfNoise, WrongSign])
