@@ -23,6 +23,8 @@ Row = dict[str, Any]
 KERNEL_TESTS = ("contract", "D8", "D9", "S7", "S8", "S1", "S1 single", "S2", "S6", "S4", "S3", "S12", "S13")
 UPDATE_TESTS = ("contract", "D9", "L5", "L2", "L3", "L1")
 ANNEALING_TESTS = ("contract", "Z2", "Z1")
+CONTINUOUS_TESTS = ("contract", "D8", "D9", "S7", "S8", "C1 drift", "C1 scale", "C1 shape", "C1 correlation",
+                    "C1 steps", "C1 single", "C3", "C3 single", "C4", "C5", "S13")  # fmt: skip
 UPDATE_ROWS = (5, 6, 5, 3)  # visible states by number: the batch on which wrong updates are audited
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 quiet_option = click.option("--quiet", is_flag=True, help="No progress bar.")
@@ -135,6 +137,17 @@ def annealing_row(id: str, profile: str, seed: int, every_test: bool) -> Row:
     return row_of("annealing", bug, killed, survived, named, report)
 
 
+def continuous_row(id: str, profile: str, seed: int, every_test: bool) -> Row:
+    """One wrong Langevin, Hamiltonian or Gaussian-Bernoulli step."""
+    from ebm_ref.oracle import zoo
+
+    bug = next(bug for bug in zoo.CONTINUOUS_BUGS if bug.id == id)
+    report = bug.audit(profile, seed, every_test)
+    killed = tuple(dict.fromkeys(r.test for r in report.failures))
+    survived = tuple(r.test for r in report.results if r.verdict == "pass")
+    return row_of("continuous", bug, killed, survived, bug.named_by(report), report)
+
+
 def row_of(kind: str, bug: Any, killed: Sequence[str], survived: Sequence[str], named: bool, report: Any) -> Row:
     """What became of one bug, in plain words and lists that travel between processes."""
     said = report.diagnosis[0].description if report.diagnosis else ""
@@ -147,10 +160,15 @@ def row_of(kind: str, bug: Any, killed: Sequence[str], survived: Sequence[str], 
 
 def correct_row(name: str, kernel: str, profile: str, seed: int) -> Row:
     """The right kernel of a fixture: it must live."""
-    from ebm_ref.oracle import cases, check_kernel, zoo
+    from ebm_ref.oracle import cases, check_kernel, check_ula, zoo
+    from ebm_ref.oracle.continuous.recipe import reference_step
 
-    case = cases.named(name, kernel)
-    report = check_kernel(zoo.reference_step(case), case, profile=profile, seed=seed)
+    case: Any = cases.named(name, kernel)
+    if name in cases.CONTINUOUS_NAMES:
+        check: Any = check_ula if kernel == "ula" else check_kernel
+        report = check(reference_step(case), case, profile=profile, seed=seed)
+    else:
+        report = check_kernel(zoo.reference_step(case), case, profile=profile, seed=seed)
     return {
         "kind": "correct", "id": f"{kernel} on {name}", "number": 0, "description": "correct", "case": name,
         "killed_by": [r.test for r in report.failures], "passed": [r.test for r in report.results], "named": False,
@@ -166,6 +184,7 @@ def planned_work(profile: str, seed: int, ids: Sequence[str], every_test: bool) 
         (kernel_row, zoo.BUGS),
         (update_row, zoo_learning.LEARNING_BUGS),
         (annealing_row, zoo_annealing.ANNEALING_BUGS),
+        (continuous_row, zoo.CONTINUOUS_BUGS),
     )
     known = {bug.id for _, bugs in zoos for bug in bugs}
     if unknown := [id for id in ids if id not in known]:
@@ -173,7 +192,7 @@ def planned_work(profile: str, seed: int, ids: Sequence[str], every_test: bool) 
     work: list[tuple] = []
     later = []
     if not ids:
-        fixtures = dict.fromkeys((bug.case, bug.kernel) for bug in zoo.BUGS)
+        fixtures = dict.fromkeys((bug.case, bug.kernel) for bugs in (zoo.BUGS, zoo.CONTINUOUS_BUGS) for bug in bugs)
         work += [(correct_row, (*fixture, profile, seed)) for fixture in fixtures]
     for function, bugs in zoos:
         for bug in bugs:
@@ -243,6 +262,7 @@ def list_bugs(as_json: bool) -> int:
         "kernels": zoo.BUGS,
         "learning updates": zoo_learning.LEARNING_BUGS,
         "annealing": zoo_annealing.ANNEALING_BUGS,
+        "continuous kernels": zoo.CONTINUOUS_BUGS,
     }
     fields = ("id", "number", "description", "case", "profile", "killed_by")
     if as_json:
@@ -258,7 +278,9 @@ def list_bugs(as_json: bool) -> int:
 
 def tests_of(rows: Sequence[Row]) -> tuple[str, ...]:
     """The columns of a matrix."""
-    return {"update": UPDATE_TESTS, "annealing": ANNEALING_TESTS}.get(rows[0]["kind"], KERNEL_TESTS)
+    return {"update": UPDATE_TESTS, "annealing": ANNEALING_TESTS, "continuous": CONTINUOUS_TESTS}.get(
+        rows[0]["kind"], KERNEL_TESTS
+    )
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -283,6 +305,7 @@ def write_matrix(folder: Path, rows: Sequence[Row], profile: str, seed: int) -> 
         ("kernel", "kill_matrix"),
         ("update", "kill_matrix_updates"),
         ("annealing", "kill_matrix_annealing"),
+        ("continuous", "kill_matrix_continuous"),
     ):
         of_kind = [row for row in rows if row["kind"] == kind]
         if not of_kind:
@@ -308,7 +331,12 @@ def conclude_zoo(rows: Sequence[Row], later: Sequence[str], seconds: float, as_j
         emit({"passed": not alive and not rejected, "alive": alive, "rejected": rejected, "not_due": list(later),
               "seconds": round(seconds, 1), "rows": list(rows)}, True)  # fmt: skip
         return 1 if alive or rejected else 0
-    for kind, title in (("kernel", "wrong kernels"), ("update", "wrong updates"), ("annealing", "wrong annealers")):
+    for kind, title in (
+        ("kernel", "wrong kernels"),
+        ("update", "wrong updates"),
+        ("annealing", "wrong annealers"),
+        ("continuous", "wrong continuous kernels"),
+    ):
         if of_kind := [row for row in wrong if row["kind"] == kind]:
             click.echo(f"{title}\n{table(of_kind)}\n")
     for row in rows:

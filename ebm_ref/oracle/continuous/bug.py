@@ -10,6 +10,7 @@ import numpy as np
 
 from ebm_ref.oracle.continuous.cases import ContinuousCase, named, with_kernel
 from ebm_ref.oracle.continuous.recipe import Recipe, make_step, reference
+from ebm_ref.oracle.results import Report
 
 Step = Callable[[np.ndarray, int], np.ndarray]
 
@@ -59,6 +60,24 @@ class ContinuousBug:
         if recipe is None:
             raise ValueError(f"{self.id} means nothing on {case.name}")
         return make_step(recipe)
+
+    def audit(self, profile: str = "ci", seed: int = 0, every_test: bool = False) -> Report:
+        """The report of the check that has to find it; ``every_test`` runs on after the first failure."""
+        from ebm_ref.oracle.continuous.kernel import check_continuous_kernel, kernel_tests_of
+        from ebm_ref.oracle.continuous.ula import TESTS, check_ula
+
+        case, step = self.fixture(), self.step()
+        if self.check == "check_ula":
+            return check_ula(step, case, profile=profile, seed=seed, tests=tuple(TESTS) if every_test else None)
+        tests = kernel_tests_of(case) if every_test else None
+        return check_continuous_kernel(step, case, profile=profile, seed=seed, tests=tests)
+
+    def named_by(self, report: Report) -> bool:
+        """True if the diagnosis says what is wrong: this mistake, or the violated contract or independence."""
+        best = report.diagnosis[0] if report.diagnosis else None
+        if best is None or not best.explained:
+            return False
+        return self.mutate is None or best.log_likelihood_ratio == np.inf or self.id in best.mistake.split(", ")
 
     def recipe(self, case: ContinuousCase) -> Recipe | None:
         """The mutated recipe, None if it does not apply to this case."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ebm_ref.oracle.checks.candidate import Step, Violation, as_numpy, require_rows_like
-from ebm_ref.oracle.checks.preflight import CHANCE, ROWS, Preflight, agreements, related_seeds
+from ebm_ref.oracle.checks.preflight import CHANCE, ROWS, Preflight, agreements, observed_collision, related_seeds
 from ebm_ref.oracle.continuous.cases import ContinuousCase
 from ebm_ref.oracle.statistics.seeds import Seeds
 
@@ -118,7 +118,7 @@ def judge(candidate: ContinuousCandidate, seeds: list[int], stays: bool, moves: 
     c = max(stay**2, ROUNDING)
     if still == 1.0 and not moves:
         notes.append("every start came back unchanged; tests of the law alone cannot tell whether the kernel moves")
-    for name, comparisons, probability, found, message in agreements(Y, here, c, c, stay):
+    for name, comparisons, probability, found, message in agreements(Y, here, c, max(c, observed_collision(Y)), stay):
         odds = comparisons * probability
         if odds >= CHANCE or (name == "returns its input" and not moves):
             continue

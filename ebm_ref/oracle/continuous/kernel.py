@@ -50,6 +50,14 @@ def flow_is_symmetric(case: ContinuousCase) -> bool:
     return case.kernel in (*REVERSIBLE, "block_gibbs")
 
 
+def kernel_tests_of(case: ContinuousCase) -> tuple[str, ...]:
+    """The tests of ``check_kernel`` on a case."""
+    found: tuple[str, ...] = ("C3", "C3 single") if has_law(case) else ()
+    found += ("C4",) if case.kernel in EXACT else ()
+    found += ("C5",) if flow_is_symmetric(case) else ()
+    return (*found, "S13")
+
+
 def session_of(
     check: str, step: Step, case: ContinuousCase, profile: str, seed: int, planned: tuple[str, ...]
 ) -> ContinuousSession:
@@ -61,19 +69,15 @@ def check_continuous_kernel(
     step: Step, case: ContinuousCase, *, profile: str = "ci", seed: int = 0, tests: tuple[str, ...] | None = None
 ) -> Report:
     """``check_kernel`` of a continuous case: C3 (where quadrature gives the law), C4, C5, S13."""
-    plan: Plan = {}
     law: CellLaw | None = None
     wrong: tuple[Alternative, ...] = ()
+    every: Plan = {"C4": tests_of.conservation, "C5": tests_of.symmetry, "S13": tests_of.independence}
     if has_law(case):
         law = cell_law(case)
         wrong = alternatives(law)
-        plan["C3"] = partial(tests_of.one_step, law=law, wrong=tuple(a.P for a in wrong))
-        plan["C3 single"] = partial(tests_of.single_rows, law=law)
-    if case.kernel in EXACT:
-        plan["C4"] = tests_of.conservation
-    if flow_is_symmetric(case):
-        plan["C5"] = tests_of.symmetry
-    plan["S13"] = tests_of.independence
+        every["C3"] = partial(tests_of.one_step, law=law, wrong=tuple(a.P for a in wrong))
+        every["C3 single"] = partial(tests_of.single_rows, law=law)
+    plan = {test: every[test] for test in kernel_tests_of(case)}
     session = session_of("check_kernel", step, case, profile, seed, tuple(plan))
     if law is None:
         session.notes.append(

@@ -240,7 +240,8 @@ def symmetry(session: ContinuousSession) -> None:
 def independence(session: ContinuousSession) -> None:
     """S13: neighbouring rows, rows half a batch apart, the same row of two calls, and the spread over calls.
 
-    All rows start at one place; its next states are told apart by 16 bins of their rank among those of one more call.
+    All rows start at one place; its next states are told apart by 16 bins of their rank among those of one more call,
+    and by whether they moved.
     """
     start = session.case.starts[len(session.case.starts) // 3]
     stage_level(session.alpha, parts=12)
@@ -252,17 +253,21 @@ def independence(session: ContinuousSession) -> None:
         direction = np.sqrt(np.arange(2.0, 2.0 + session.case.n_units))
         scout = session.move(np.tile(start, (2**12, 1)), "S13 scout", j, 0) @ direction
         edges = np.unique(np.quantile(scout, np.arange(1, 16) / 16))
-        ends = [session.move(begin, "S13", j, k) @ direction for k in range(calls)]
-        Y = np.array([np.searchsorted(edges, e, side="right") for e in ends])
-        S, half = len(edges) + 1, size // 2
+        Y = np.zeros((calls, size), dtype=np.int64)
+        for k in range(calls):
+            end = session.move(begin, "S13", j, k)
+            moved = (end != begin).any(axis=1)
+            Y[k] = np.where(moved, 1 + np.searchsorted(edges, end @ direction, side="right"), 0)
+        S, half = len(edges) + 2, size // 2
         tables = {
             "neighbouring rows": chains.joint_counts(Y[:, 0::2].ravel(), Y[:, 1::2].ravel(), S),
             "rows half a batch apart": chains.joint_counts(Y[:, :half].ravel(), Y[:, half:].ravel(), S),
             "same row of two calls": chains.joint_counts(Y[0::2].ravel(), Y[1::2].ravel(), S),
+            "spread over calls": np.array([np.bincount(y, minlength=S) for y in Y[:64]]),
         }
         return dependence(tables, session.seeds.rng("S13", j, NULL))
 
-    session.measure("S13", "independence of rows and calls", stage, session.n0, df=225, parts=3, scale=math.sqrt(2.0))
+    session.measure("S13", "independence of rows and calls", stage, session.n0, df=225, parts=4, scale=math.sqrt(2.0))
 
 
 def dependence(tables: dict[str, Array], rng: np.random.Generator) -> Stage:

@@ -26,7 +26,7 @@ Array = np.ndarray
 SPLITS = {1: 8, 2: 4, 3: 2}
 FINE = {1: 512, 2: 32}
 ROUGH = {1: 64, 2: 10, 3: 6}
-SMOOTH, FAR = 24, 7.5
+SMOOTH, COARSE, FAR = 24, 16, 7.5
 
 
 def has_law(case: ContinuousCase) -> bool:
@@ -103,9 +103,32 @@ class CellLaw:
         """The law of a wrong recipe, to a few digits (of block Gibbs exactly), and never quite zero."""
         if recipe.kernel == self.case.kernel == "block_gibbs" and not recipe.visible_first:
             rough = self.products(recipe)
+        elif self.case.kernel.startswith("gibbs_langevin"):
+            rough = self.reweighted(recipe)
         else:
-            rough = self.masses(recipe, "midpoint", ROUGH[self.case.n_visible])
+            finer = 4 if self.case.kernel == "block_gibbs" else 1
+            rough = self.masses(recipe, "midpoint", finer * ROUGH[self.case.n_visible])
         return (1 - 1e-7) * rough + 1e-7 * self.P
+
+    def reweighted(self, recipe: Recipe) -> Array:
+        """Another Gaussian proposal of v', on the nodes of the claimed one: masses times the ratio of the densities."""
+        nv, right = self.case.n_visible, reference(self.case)
+        z, w = grid(nv, "gauss", COARSE)
+        P = np.zeros_like(self.P)
+        for s, start in enumerate(self.starts):
+            x = np.tile(start, (len(z), 1))
+            v = right.propose(x, z)[0][0][:, :nv]
+            (mean, sd), (_, own) = recipe.gaussian(start[None]), right.gaussian(start[None])
+            other = (v - mean) / sd
+            w_other = w * np.exp(0.5 * (z**2 - other**2).sum(axis=1)) * np.prod(own / sd)
+            odds = recipe.hidden_odds(v)
+            for k, h in enumerate(recipe.hidden):
+                rows = np.hstack([v, np.tile(h, (len(z), 1))])
+                mass = w_other * odds[:, k] * recipe.chance(x, rows, other)
+                P[s] += np.bincount(self.index(s, rows), weights=mass, minlength=P.shape[1])
+        if recipe.accept is not always:
+            P[:, 0] += np.maximum(1.0 - P.sum(axis=1), 0.0)
+        return P / P.sum(axis=1, keepdims=True)
 
     def products(self, recipe: Recipe) -> Array:
         """Block Gibbs: given h' the coordinates are independent normals, so masses are products."""

@@ -165,6 +165,14 @@ class Recipe:
             for i, (k, end) in enumerate(zip(self.hidden, ends, strict=True))
         ]
 
+    def gaussian(self, x: Array) -> tuple[Array, Array]:
+        """Mean (n, nv) and standard deviation (nv,) of v' in the kernels of two layers that move v first."""
+        v, h = x[:, : self.n_visible], x[:, self.n_visible :]
+        if self.kernel == "block_gibbs":
+            return self.mean(h), self.sd
+        rho, tau = self.inner_chain()
+        return rho * v + (1 - rho) * self.mean(h), tau
+
     def leapfrog(self, x: Array, p: Array) -> tuple[Array, Array]:
         """n_inner steps of (1)."""
         first, last = self.kicks

@@ -12,6 +12,9 @@ import numpy as np
 
 from ebm_ref.errors import DomainError
 from ebm_ref.oracle.cases import Case
+from ebm_ref.oracle.continuous.bug import ContinuousBug
+from ebm_ref.oracle.continuous.zoo_kernels import KERNEL_BUGS
+from ebm_ref.oracle.continuous.zoo_ula import ULA_BUGS
 from ebm_ref.oracle.zoo.audit import Audit, audit, audit_bug, kill_table
 from ebm_ref.oracle.zoo.believed import BELIEVED
 from ebm_ref.oracle.zoo.bug import Bug, Step
@@ -21,6 +24,7 @@ from ebm_ref.oracle.zoo.updated import UPDATED
 
 __all__ = [
     "BUGS",
+    "CONTINUOUS_BUGS",
     "Alternative",
     "Audit",
     "Bug",
@@ -34,6 +38,7 @@ __all__ = [
 ]
 
 BUGS: tuple[Bug, ...] = BELIEVED + UPDATED + CARRIED
+CONTINUOUS_BUGS: tuple[ContinuousBug, ...] = ULA_BUGS + KERNEL_BUGS
 
 
 @dataclass(frozen=True, eq=False)
