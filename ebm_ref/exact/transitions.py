@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import expit
 
 from ebm_ref.errors import DomainError, ShapeError, as_float_array, require_choice, require_shape
+from ebm_ref.exact.probabilities import require_binary_model
 from ebm_ref.kernels.transitions import run_product_rows
 from ebm_ref.models.rbm import RBM
 from ebm_ref.models.states import all_states, require_few_states
@@ -31,6 +32,7 @@ def transition_matrix(sampler, space: str = "joint") -> np.ndarray:
     """
     require_choice("space", space, ("joint", "visible"))
     model = sampler.model
+    require_binary_model("transition_matrix", model)
     blocks = sampler.name == "block_gibbs" and sampler.free.all()
     if blocks and space == "visible":
         require_few_states("transition_matrix", model.n_visible, MATRIX_BITS, SQUARE)

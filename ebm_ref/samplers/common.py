@@ -40,6 +40,14 @@ class Info:
     probability: np.ndarray | None = None
 
 
+def binary_machine(what: str, model) -> BoltzmannMachine:
+    """A model of binary units as a general Boltzmann machine; others are refused."""
+    if not hasattr(model, "to_boltzmann"):
+        remedy = "; use block_gibbs" if isinstance(model, GRBM) else ""
+        raise DomainError(f"{what}: expected a model of binary units, got {type(model).__name__}{remedy}")
+    return model.to_boltzmann()
+
+
 def joint_rows(model, initial, seed: int, first_chain: int = 0) -> np.ndarray:
     """Initial states as joint rows [x, h], a fresh array (n_chains, n_units).
 

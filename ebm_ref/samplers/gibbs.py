@@ -24,7 +24,7 @@ from ebm_ref.kernels.noise import Stream
 from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.rbm import RBM
-from ebm_ref.samplers.common import Info, Noise, free_units, joint_rows
+from ebm_ref.samplers.common import Info, Noise, binary_machine, free_units, joint_rows
 from ebm_ref.samplers.gaussian_gibbs import GaussianGibbs
 
 FEW_CHAINS = 4  # fewer run one by one: a register would be mostly empty
@@ -196,7 +196,7 @@ def gibbs(model: RBM | BoltzmannMachine, scan: str = "systematic", order=None) -
     ``order`` lists the units in the order of a sweep; by default hidden units come first, then visible ones.
     """
     require_choice("scan", scan, ("systematic", "random", "palindromic"))
-    machine = model.to_boltzmann()
+    machine = binary_machine("gibbs", model)
     n, nv = machine.n_units, machine.n_visible
     if order is None:
         order = (*range(nv, n), *range(nv))

@@ -15,7 +15,7 @@ from ebm_ref.kernels import gibbs as kernels
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.rbm import RBM
-from ebm_ref.samplers.common import Info, Noise, free_units, joint_rows
+from ebm_ref.samplers.common import Info, Noise, binary_machine, free_units, joint_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,5 +78,5 @@ def metropolis(model: RBM | BoltzmannMachine) -> Metropolis:
     array([[0., 1.],
            [1., 0.]])
     """
-    machine = model.to_boltzmann()
+    machine = binary_machine("metropolis", model)
     return Metropolis(model, machine, np.ones(machine.n_units, dtype=bool))

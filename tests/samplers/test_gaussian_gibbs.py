@@ -162,6 +162,11 @@ def test_bad_starts_are_refused():
         er.sample(sampler, [[0.0, 0, 0, 0.5, 1]], 1, seed=0)
     with pytest.raises(ShapeError):
         er.sample(sampler, [[0.0, 0]], 1, seed=0)
+    for make in (er.gibbs, er.metropolis):
+        with pytest.raises(DomainError, match="expected a model of binary units, got GRBM; use block_gibbs"):
+            make(GRBM_3X2)
+    with pytest.raises(DomainError, match="transition_matrix: expected a model of binary units, got GRBM"):
+        er.exact.transition_matrix(sampler)
     with pytest.raises(DomainError, match="expected an RBM or a GRBM"):
         er.block_gibbs(er.BoltzmannMachine.random(3))
 
