@@ -14,9 +14,12 @@ from ebm_ref.errors import BackendError
 from ebm_ref.kernels.cuda import gibbs as kernels
 from ebm_ref.kernels.cuda import langevin as continuous_kernels
 from ebm_ref.kernels.noise import Stream
+from ebm_ref.models.grbm import GRBM
+from ebm_ref.samplers import continuous
 from ebm_ref.samplers.common import Info
 from ebm_ref.samplers.gaussian_gibbs import GaussianGibbs
 from ebm_ref.samplers.gibbs import BlockGibbs, Gibbs
+from ebm_ref.samplers.langevin import Langevin
 from ebm_ref.samplers.metropolis import Metropolis
 
 Advanced = tuple[np.ndarray, Info]
@@ -62,6 +65,20 @@ def _gibbs(sampler: Gibbs, rows: np.ndarray, address: np.ndarray, start: np.uint
     return rows, Info(np.full(len(rows), n * len(visits)), n * len(visits))
 
 
+def _ula(sampler: Langevin, rows: np.ndarray, address: np.ndarray, start: np.uint64, n: int) -> Advanced:
+    m = sampler.model
+    if sampler.adjusted or sampler.box is not None or type(m) is not GRBM:
+        raise BackendError("device='cuda': of the Langevin samplers, ULA on a GRBM without a box; use device='cpu'")
+    free = np.ones(m.n_visible) if sampler.free is None else sampler.free
+    A, diverged = m.W / m.variance[:, None], np.zeros(len(rows), dtype=np.int64)
+    continuous_kernels.run_ula_steps(
+        len(rows), max(m.n_visible, m.n_hidden), start, n, rows, np.empty((len(rows), m.n_hidden)), diverged,
+        A, A.T, m.mu, 1 / m.variance, m.b, sampler.step_size * free, sampler.noise * free, address,
+    )  # fmt: skip
+    continuous.require_no_divergence(diverged, int(address[3]))
+    return rows, Info(np.full(len(rows), n), n)
+
+
 def _metropolis(sampler: Metropolis, rows: np.ndarray, address: np.ndarray, start: np.uint64, n: int) -> Advanced:
     J, c, accepted = sampler.machine.J, sampler.machine.c, np.zeros(len(rows), dtype=np.int64)
     kernels.run_metropolis_updates(len(rows), rows, accepted, J, c, sampler.visits, address, start, n)
@@ -69,5 +86,5 @@ def _metropolis(sampler: Metropolis, rows: np.ndarray, address: np.ndarray, star
 
 
 TWINS: dict[type, Callable[..., Advanced]] = {
-    BlockGibbs: _block_gibbs, GaussianGibbs: _gaussian_gibbs, Gibbs: _gibbs, Metropolis: _metropolis,
+    BlockGibbs: _block_gibbs, GaussianGibbs: _gaussian_gibbs, Gibbs: _gibbs, Metropolis: _metropolis, Langevin: _ula,
 }  # fmt: skip

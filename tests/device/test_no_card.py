@@ -41,6 +41,20 @@ class NoDriver:
         raise cuda.CudaSupportError("Error at driver init: \n\nCUDA driver library cannot be found.\nMore.")
 
 
+def test_a_diverging_chain_is_reported(monkeypatch):
+    """The kernel notes the step; here the launch is replaced by what it would have noted."""
+    from ebm_ref.kernels.cuda import langevin
+    from ebm_ref.samplers import on_cuda
+
+    def diverges(n_chains, units, start, n_steps, rows, active, diverged, *others):
+        diverged[1] = 4
+
+    monkeypatch.setattr(langevin, "run_ula_steps", diverges)
+    sampler = er.ula(er.GRBM.random(2, 2), 0.1)
+    with pytest.raises(er.errors.DivergenceError, match=r"^chain 6 left the finite numbers at step 3"):
+        on_cuda.advance(sampler, np.zeros((2, 2)), er.Stream(0, "transition", first_chain=5), 0, 9)
+
+
 @pytest.mark.skipif(simulated(), reason="the simulator knows no driver")
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(
@@ -78,6 +92,10 @@ def test_what_has_no_twin_is_refused(monkeypatch):
     message = r"^device='cuda': Other runs on the CPU only \(on a card: BlockGibbs, .+\); use device='cpu'"
     with pytest.raises(BackendError, match=message):
         er.sample(Other(RBM_3X2, np.ones(5, dtype=bool)), np.zeros((1, 3)), 1, seed=0, device="cuda")
+    with pytest.raises(BackendError, match=r"^device='cuda': expected dtype='float64', got 'float32'"):
+        er.sample(er.block_gibbs(RBM_3X2, dtype="float32"), np.zeros((1, 3)), 1, seed=0, device="cuda")
+    with pytest.raises(BackendError, match=r"^device='cuda': of the Langevin samplers, ULA on a GRBM without a box"):
+        er.sample(er.mala(er.GRBM.random(2, 2), 0.1), np.zeros((1, 2)), 1, seed=0, device="cuda")
     with pytest.raises(BackendError, match=r"^device='cuda': method='gray' of a GRBM runs on the CPU only"):
         er.exact.log_partition(er.GRBM.random(2, 2), method="gray", device="cuda")
     with pytest.raises(DomainError, match=r"^method='vectorized': runs on the CPU only"):

@@ -57,26 +57,14 @@ def gaussian_chains(n_chains=4, n_steps=5, **options):
     return job
 
 
-def ula(n_chains=4, n_steps=5, step_size=0.1):
-    """x' = x - lam dF/dx + sqrt(2 lam) z: the kernel against the equation in NumPy, one coordinate clamped."""
+def ula(n_chains=4, n_steps=5, **options):
+    """Rows of ULA on a GRBM, with a step size for each coordinate."""
     start = STARTS.normal(size=(n_chains, 5))
-    lam = np.array([step_size, step_size, 0.0, 2 * step_size, step_size])
-    stream, m = er.Stream(2**33, "transition", first_chain=3), GRBM_5X3
+    sampler = er.ula(GRBM_5X3, [0.1, 0.2, 0.05, 0.1, 0.3], temperature=0.7)
 
     def job(device):
-        x = start.copy()
-        if device == "cpu":
-            for t in range(n_steps):
-                x = x + lam * m.score(x) + np.sqrt(2 * lam) * stream.normal(7 + t, x.shape)
-            return [x, np.zeros(n_chains)]
-        from ebm_ref.kernels.cuda.langevin import run_ula_steps
-
-        A, diverged = m.W / m.variance[:, None], np.zeros(n_chains, dtype=np.int64)
-        run_ula_steps(
-            n_chains, 5, np.uint64(7), n_steps, x, np.empty((n_chains, 3)), diverged,
-            A, A.T, m.mu, 1 / m.variance, m.b, lam, np.sqrt(2 * lam), stream.address,
-        )  # fmt: skip
-        return [x, diverged]
+        chain = er.sample(sampler, start, n_steps, seed=2**33, device=device, **options)
+        return [chain.states, chain.acceptance]
 
     return job
 
@@ -133,6 +121,7 @@ CONTINUOUS = {
     "gaussian block": gaussian_chains(),
     "gaussian block, clamped": gaussian_chains(clamp=[1, 6]),
     "ula": ula(),
+    "ula, clamped": ula(clamp=[2], first_chain=3, first_step=7),
 }
 SUMS = {
     "3x2": log_z(er.RBM.random(3, 2, 1.0, seed=1)),

@@ -27,8 +27,8 @@ class Recorded:
         self.array, self.shape = array, array.shape
 
     def copy_to_host(self) -> np.ndarray:
-        """Ones: nothing was computed."""
-        return np.ones_like(self.array)
+        """Ones, and no count: nothing was computed."""
+        return np.ones_like(self.array) if self.array.dtype.kind == "f" else np.zeros_like(self.array)
 
 
 def _upload(value: Any, order: Any = "C") -> Any:

@@ -112,7 +112,7 @@ def kernels() -> dict[str, Callable[[], object]]:
     samplers = {
         "block Gibbs": er.block_gibbs(rbm), "Gibbs": er.gibbs(machine),
         "Gibbs, random scan": er.gibbs(machine, "random"), "Metropolis": er.metropolis(machine),
-        "block Gibbs, GRBM": er.block_gibbs(er.GRBM.random(3, 2)),
+        "block Gibbs, GRBM": er.block_gibbs(er.GRBM.random(3, 2)), "ULA, GRBM": er.ula(er.GRBM.random(3, 2), 0.1),
     }  # fmt: skip
     sums = {
         "log Z, product form": (rbm, "product"),
