@@ -20,13 +20,19 @@ if TYPE_CHECKING:
     from ebm_ref.kernels.noise import Stream
     from ebm_ref.learning.estimators import cd, exact_gradient, pcd
     from ebm_ref.learning.fit import Fit, fit
-    from ebm_ref.learning.optimisers import CosineDecay, LinearDecay, adam, clipped, sgd
+    from ebm_ref.learning.joint import cross_entropy, jem
+    from ebm_ref.learning.optimisers import CosineDecay, LinearDecay, adam, averaged, clipped, sgd
+    from ebm_ref.learning.recovery import recovery
+    from ebm_ref.learning.replay import langevin_cd
+    from ebm_ref.learning.score_matching import denoising_score_matching, score_matching_objective
     from ebm_ref.models import nets
     from ebm_ref.models.analytic import Gaussian, GaussianMixture
     from ebm_ref.models.boltzmann import BoltzmannMachine
     from ebm_ref.models.grbm import GRBM
     from ebm_ref.models.heads import JointEnergy, NetworkEnergy
     from ebm_ref.models.rbm import RBM
+    from ebm_ref.samplers.complete import complete
+    from ebm_ref.samplers.descent import noisy_descent, published_sampler
     from ebm_ref.samplers.gibbs import block_gibbs, gibbs
     from ebm_ref.samplers.hmc import hmc
     from ebm_ref.samplers.langevin import mala, ula
@@ -57,6 +63,9 @@ _HOMES = {
     "ula": "samplers.langevin",
     "mala": "samplers.langevin",
     "hmc": "samplers.hmc",
+    "noisy_descent": "samplers.descent",
+    "published_sampler": "samplers.descent",
+    "complete": "samplers.complete",
     "sample": "samplers.sample",
     "Chain": "samplers.sample",
     "ais_log_partition": "estimate.annealing",
@@ -68,6 +77,13 @@ _HOMES = {
     "pcd": "learning.estimators",
     "sgd": "learning.optimisers",
     "adam": "learning.optimisers",
+    "langevin_cd": "learning.replay",
+    "denoising_score_matching": "learning.score_matching",
+    "score_matching_objective": "learning.score_matching",
+    "recovery": "learning.recovery",
+    "jem": "learning.joint",
+    "cross_entropy": "learning.joint",
+    "averaged": "learning.optimisers",
     "clipped": "learning.optimisers",
     "CosineDecay": "learning.optimisers",
     "LinearDecay": "learning.optimisers",

@@ -25,6 +25,10 @@ class DomainError(EbmError, ValueError):
     """A value lies outside the support: NaN, infinity, a state that is not 0 or 1, a negative count, ..."""
 
 
+class NonFiniteError(DomainError):
+    """An array holds NaN or infinity; says where."""
+
+
 class ModelTooLargeError(EbmError):
     """An exact answer would take too many states; says how many, about how long, and what to use instead."""
 
@@ -69,7 +73,7 @@ def require_finite(name: str, array: np.ndarray) -> None:
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         where = ", ".join(map(str, bad[0]))
-        raise DomainError(
+        raise NonFiniteError(
             f"{name}: expected finite numbers, got {array[tuple(bad[0])]} at [{where}]"
             f" ({len(bad)} non-finite value{'s' if len(bad) > 1 else ''})"
         )

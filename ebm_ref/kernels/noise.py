@@ -33,6 +33,10 @@ PURPOSES = {
     "noise_start": 14,  # chains of CD that start from noise
     "spectral_norm": 15,  # first vectors of the power iteration
     "adaptation": 16,  # steps during which a sampler finds its step size
+    "buffer": 17,  # which states of a replay buffer an update takes, and which of them it replaces
+    "buffer_start": 18,  # fresh states of a replay buffer
+    "data_noise": 19,  # noise added to data
+    "diffusion_time": 20,  # time of each row in diffusion recovery
     "user": 255,  # free for callers
 }
 

@@ -5,6 +5,7 @@ every other random number stands at an address made of the update's number.  So 
 update number) is the whole state of a run: a run that was killed and started again ends with the same bits.
 
 A last batch of r < B rows is weighted by r / B: every row counts the same in an epoch.
+After each update, layers with spectral normalisation take one power iteration; while chains run they are frozen.
 """
 
 from __future__ import annotations
@@ -22,12 +23,24 @@ from typing import Any
 import numpy as np
 
 from ebm_ref import files
-from ebm_ref.errors import DomainError, require_finite, require_int, require_rows, require_unit_interval
+from ebm_ref.errors import (
+    DivergenceError,
+    DomainError,
+    NonFiniteError,
+    as_float_array,
+    require_finite,
+    require_int,
+    require_rows,
+    require_shape,
+    require_unit_interval,
+)
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.learning.estimators import Estimator
 from ebm_ref.learning.monitors import measure
-from ebm_ref.learning.optimisers import Optimiser
-from ebm_ref.models.grbm import GRBM
+from ebm_ref.learning.optimisers import Averaged, Optimiser
+from ebm_ref.models.boltzmann import BoltzmannMachine
+from ebm_ref.models.layers import update_spectral_norms
+from ebm_ref.models.rbm import RBM
 from ebm_ref.models.record import leaf_names, leafwise, leaves, with_leaves
 from ebm_ref.progress import track
 
@@ -37,13 +50,16 @@ class Fit:
     """What ``fit`` returns.
 
     model: the trained record.  history: arrays, one entry before training and one after every epoch, by the names of
-    ``learning.monitors.measure`` and "epoch", "update".  chains: persistent chains.  settings: every switch of the run.
+    ``learning.monitors.measure``, or of the estimator's own ``measure``, and "epoch", "update".  chains: persistent
+    chains, or the replay buffer.  settings: every switch of the run.  averaged: the running mean of the parameters
+    where the optimiser was ``averaged(...)``, else the model.
     """
 
     model: Any
     history: dict[str, np.ndarray]
     chains: np.ndarray
     settings: dict[str, Any]
+    averaged: Any = None
 
 
 @dataclass
@@ -66,15 +82,19 @@ def fit(
     batch_size: int,
     seed: int,
     *,
+    labels=None,
     validation=None,
     checkpoint: str | os.PathLike | None = None,
     checkpoint_seconds: float = 5.0,
     progress: bool = True,
 ) -> Fit:
-    """Maximise the mean log-likelihood of the rows of ``data`` (n, n_visible), values in [0, 1]; a GRBM takes any.
+    """Ascend the estimator's gradient: the mean log-likelihood of the rows of ``data`` (n, n_visible), or its stand-in.
 
+    data: values in [0, 1] for binary units; any for a GRBM and for deep energies.
+    labels: (n,) class numbers, for estimators that take them: ``jem``, ``cross_entropy``.
     checkpoint: a file that is rewritten atomically every ``checkpoint_seconds`` and at the end.  When it exists, the
     run carries on from it; one that another run wrote (other data, settings or seed) is refused.
+    Raises DivergenceError, with the number of the update, when parameters or chains leave the finite numbers.
 
     >>> import ebm_ref as er
     >>> data = er.datasets.bars_and_stripes(2)
@@ -82,35 +102,29 @@ def fit(
     >>> result.history["log_likelihood"].shape
     (6,)
     """
-    data = require_rows("data", data, model.n_visible)
-    if not len(data):
-        raise DomainError("data: expected at least one row, got none")
-    require_finite("data", data) if isinstance(model, GRBM) else require_unit_interval("data", data)
+    data, labels, validation = _checked(model, data, labels, validation, estimator)
     n_epochs, seed = require_int("n_epochs", n_epochs), require_int("seed", seed)
     batch_size = min(require_int("batch_size", batch_size, 1), len(data))
-    if validation is not None:
-        validation = require_rows("validation", validation, model.n_visible)
     settings = {
         "estimator": estimator.settings(), "optimizer": optimizer.settings(), "batch_size": batch_size, "seed": seed,
         "model": f"{model!r}", "data": _digest(data), "initial": _digest(*leaves(model).values()),
         "validation": None if validation is None else _digest(validation),
+        **({} if labels is None else {"labels": _digest(labels)}),
     }  # fmt: skip
     _forget_parts(checkpoint)
     run = _load(checkpoint, model, settings) if checkpoint is not None and Path(checkpoint).exists() else None
+    record = partial(_record, data=data, validation=validation, estimator=estimator, seed=seed)
     if run is None:
         run = _Run(model, optimizer.init(model), estimator.start(model, data, seed), 0, {})
-        _record(run, data, validation, epoch=0)
+        record(run, epoch=0)
     saved = time.monotonic()
     n_updates = n_epochs * -(-len(data) // batch_size)
     with track(n_updates, "training", enabled=progress) as bar:
         bar(min(run.update, n_updates))
-        for epoch, rows, share, last in _batches(data, batch_size, seed, run.update, n_updates):
-            gradient, run.chains = estimator.estimate(run.model, rows, run.chains, seed, run.update)
-            gradient = leafwise(partial(np.multiply, share), gradient)
-            run.model, run.state = optimizer.update(run.model, gradient, run.state, run.update)
-            run.update += 1
+        for epoch, chosen, share, last in _batches(len(data), batch_size, seed, run.update, n_updates):
+            _advance(run, estimator, optimizer, data[chosen], None if labels is None else labels[chosen], share, seed)
             if last:
-                _record(run, data, validation, epoch=epoch + 1)
+                record(run, epoch=epoch + 1)
             bar(1)
             if checkpoint is not None and time.monotonic() - saved >= checkpoint_seconds:
                 _save(checkpoint, run, settings)
@@ -118,25 +132,58 @@ def fit(
     if checkpoint is not None:
         _save(checkpoint, run, settings)
     history = {name: np.array(values) for name, values in run.history.items()}
-    return Fit(run.model, history, run.chains, settings)
+    mean = run.state[-1] if isinstance(optimizer, Averaged) else run.model
+    return Fit(run.model, history, run.chains, settings, mean)
+
+
+def _checked(model, data, labels, validation, estimator) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Data, labels and validation rows as arrays that fit the model and the estimator."""
+    data = require_rows("data", data, model.n_visible)
+    if not len(data):
+        raise DomainError("data: expected at least one row, got none")
+    require_unit_interval("data", data) if isinstance(model, RBM | BoltzmannMachine) else require_finite("data", data)
+    if validation is not None:
+        validation = require_rows("validation", validation, model.n_visible)
+    if getattr(estimator, "needs_labels", False) != (labels is not None):
+        wanted = "expected class numbers (n,), got none" if labels is None else "expected none"
+        raise DomainError(f"labels: {wanted} with the estimator {estimator.settings()['name']}")
+    if labels is not None:
+        labels = as_float_array("labels", labels)
+        require_shape("labels", labels, len(data))
+    return data, labels, validation
+
+
+def _advance(run: _Run, estimator, optimizer, rows: np.ndarray, labels, share: float, seed: int) -> None:
+    """One update."""
+    also = {} if labels is None else {"labels": labels}
+    try:
+        gradient, run.chains = estimator.estimate(run.model, rows, run.chains, seed, run.update, **also)
+        gradient = leafwise(partial(np.multiply, share), gradient)
+        model, run.state = optimizer.update(run.model, gradient, run.state, run.update)
+        run.model = update_spectral_norms(model)
+    except NonFiniteError as error:
+        raise DivergenceError(f"fit: update {run.update} left the finite numbers: {error}; lower the rates") from error
+    run.update += 1
 
 
 def _batches(
-    data: np.ndarray, batch_size: int, seed: int, start: int, stop: int
+    n_rows: int, batch_size: int, seed: int, start: int, stop: int
 ) -> Iterator[tuple[int, np.ndarray, float, bool]]:
-    """(epoch, rows, weight of the batch, whether it ends the epoch) of the updates start, ..., stop - 1."""
-    per_epoch = -(-len(data) // batch_size)
+    """(epoch, numbers of the rows, weight of the batch, whether it ends the epoch) of the updates start ... stop - 1."""
+    per_epoch = -(-n_rows // batch_size)
     shuffle, order = Stream(seed, "shuffle"), np.zeros(0, dtype=np.int64)
     for update in range(start, stop):
         epoch, batch = divmod(update, per_epoch)
         if batch == 0 or update == start:
-            order = np.argsort(shuffle.uniform(epoch, (1, len(data)))[0], kind="stable")
-        rows = data[order[batch * batch_size : (batch + 1) * batch_size]]
-        yield epoch, rows, len(rows) / batch_size, batch == per_epoch - 1
+            order = np.argsort(shuffle.uniform(epoch, (1, n_rows))[0], kind="stable")
+        chosen = order[batch * batch_size : (batch + 1) * batch_size]
+        yield epoch, chosen, len(chosen) / batch_size, batch == per_epoch - 1
 
 
-def _record(run: _Run, data: np.ndarray, validation: np.ndarray | None, epoch: int) -> None:
-    values = {"epoch": epoch, "update": run.update, **measure(run.model, data, validation)}
+def _record(run: _Run, data, validation, estimator, seed: int, epoch: int) -> None:
+    own = getattr(estimator, "measure", None)
+    found = own(run.model, data, run.chains, seed) if own else measure(run.model, data, validation)
+    values = {"epoch": epoch, "update": run.update, **found}
     for name, value in values.items():
         run.history.setdefault(name, []).append(value)
 

@@ -6,7 +6,8 @@
 (3) weight decay, on couplings (leaves with two axes or more) and never on biases:  theta <- theta - lr decay theta,
     decoupled from the gradient's history                                            [Loshchilov & Hutter 2019]
 (4) clipped: g <- g min(1, max_norm / |g|), |g| the norm over all leaves together, before (1) or (2)
-(5) rates: linear lr (1 - t/T);  cosine lr (1 + cos(pi t/T))/2, t = 0..T-1: the first is lr, the last above 0
+(5) averaged: mean <- d mean + (1-d) theta after each update, beside it; samples are drawn with the mean
+(6) rates: linear lr (1 - t/T);  cosine lr (1 + cos(pi t/T))/2, t = 0..T-1: the first is lr, the last above 0
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class LinearDecay:
 
 @dataclass(frozen=True)
 class CosineDecay:
-    """A learning rate that falls like half a cosine from ``initial`` to 0 over ``n_updates`` updates, (5)."""
+    """A learning rate that falls like half a cosine from ``initial`` to 0 over ``n_updates`` updates, (6)."""
 
     initial: float
     n_updates: int
@@ -89,6 +90,28 @@ class Clipped:
     def settings(self) -> dict[str, Any]:
         """Those of the optimiser inside, and the largest norm."""
         return {**self.optimiser.settings(), "max_norm": self.max_norm}
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """See ``averaged``."""
+
+    optimiser: Optimiser
+    decay: float
+
+    def init(self, params: Any) -> tuple[Any, ...]:
+        """The state of the optimiser inside, and the mean."""
+        return (*self.optimiser.init(params), params)
+
+    def update(self, params, gradient, state, step: int):
+        """The optimiser inside, then (5)."""
+        params, inside = self.optimiser.update(params, gradient, state[:-1], step)
+        d = self.decay
+        return params, (*inside, leafwise(lambda mean, p: d * mean + (1 - d) * p, state[-1], params))
+
+    def settings(self) -> dict[str, Any]:
+        """Those of the optimiser inside, and the decay."""
+        return {**self.optimiser.settings(), "averaged": self.decay}
 
 
 @dataclass(frozen=True)
@@ -195,3 +218,13 @@ def clipped(optimiser: Optimiser, max_norm: float) -> Clipped:
     >>> optimiser = clipped(sgd(0.1), max_norm=10.0)
     """
     return Clipped(optimiser, require_positive("max_norm", max_norm))
+
+
+def averaged(optimiser: Optimiser, decay: float = 0.999) -> Averaged:
+    """An optimiser with an exponential moving average of the parameters, ``Fit.averaged`` (5).   [Polyak & Juditsky 1992]
+
+    >>> optimiser = averaged(clipped(adam(1e-3), max_norm=1.0), decay=0.99)
+    """
+    if not 0 <= decay < 1:
+        raise DomainError(f"decay: expected a number in [0, 1), got {decay}")
+    return Averaged(optimiser, float(decay))

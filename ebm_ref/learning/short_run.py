@@ -22,6 +22,7 @@ from ebm_ref.errors import DomainError
 from ebm_ref.exact.moments import Moments, difference, layer_statistics
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.learning.optimisers import described
+from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.rbm import RBM
 from ebm_ref.samplers.gibbs import block_gibbs
@@ -47,13 +48,13 @@ class ChainDivergence:
             return np.zeros((0, 0))
         u = Stream(seed, "fantasy_start").uniform(0, (self.n_chains, 1 + model.n_visible))
         rows = data[(u[:, 0] * len(data)).astype(np.int64)]
-        x = rows if isinstance(model, GRBM) else (u[:, 1:] < rows).astype(np.float64)
+        x = (u[:, 1:] < rows).astype(np.float64) if isinstance(model, RBM) else rows
         return self._sampler(model).init(x, seed)
 
     def estimate(self, model: RBM | GRBM, rows, chains=None, seed: int = 0, update: int = 0):
         """One estimate at the given number of update; chain n of an unpersistent start is row n of the batch."""
-        if not isinstance(model, RBM | GRBM):
-            raise DomainError(f"cd: expected an RBM or a GRBM, got {type(model).__name__}; use exact_gradient")
+        if isinstance(model, BoltzmannMachine):
+            raise DomainError("cd: expected an RBM, a GRBM or a deep energy, got BoltzmannMachine; use exact_gradient")
         sampler, persistent = self._sampler(model), self.start_from == "persistent"
         if persistent:
             state, stream = chains, Stream(seed, "persistent")
@@ -64,21 +65,25 @@ class ChainDivergence:
             state, _ = sampler.advance(state, stream, t, stride)
             visited.append(state[:, : model.n_visible])
         negatives = np.concatenate(visited)
+        if not isinstance(model, RBM | GRBM):
+            return _energy_difference(model, rows, negatives), state if persistent else chains
         noise = Stream(seed, "positive")
         positive = self._statistics(model, rows, self.positive, noise, 2 * update)
         negative = self._statistics(model, negatives, self.negative, noise, 2 * update + 1)
         return difference(model, positive, negative), state if persistent else chains
 
     def _sampler(self, model):
+        if self.sampler is None and not isinstance(model, RBM | GRBM):
+            raise DomainError("cd: expected sampler=, such as lambda m: er.ula(m, 0.01), for a deep energy")
         return (self.sampler or block_gibbs)(model)
 
     def _first(self, model, rows: np.ndarray, seed: int, update: int) -> np.ndarray:
         if self.start_from == "data":
             return rows
         noise = Stream(seed, "noise_start")
-        if isinstance(model, GRBM):
-            return noise.normal(update, rows.shape)
-        return (noise.uniform(update, rows.shape) < 0.5).astype(np.float64)
+        if isinstance(model, RBM):
+            return (noise.uniform(update, rows.shape) < 0.5).astype(np.float64)
+        return noise.normal(update, rows.shape)
 
     def _statistics(self, model, x: np.ndarray, hidden: str, noise: Stream, step: int) -> Moments:
         if hidden == "probabilities":
@@ -93,3 +98,9 @@ class ChainDivergence:
             "collect": self.collect, "sampler": described(self.sampler or block_gibbs), "positive": self.positive,
             "negative": self.negative, "n_chains": self.n_chains,
         }  # fmt: skip
+
+
+def _energy_difference(model, rows: np.ndarray, negatives: np.ndarray):
+    """-(<dE/dtheta>_data - <dE/dtheta>_chains) of a model without hidden units."""
+    weights = np.repeat([-1.0 / len(rows), 1.0 / len(negatives)], [len(rows), len(negatives)])
+    return model.energy_gradient(np.concatenate([rows, negatives]), weights)
