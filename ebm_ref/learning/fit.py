@@ -169,7 +169,7 @@ def _advance(run: _Run, estimator, optimizer, rows: np.ndarray, labels, share: f
 def _batches(
     n_rows: int, batch_size: int, seed: int, start: int, stop: int
 ) -> Iterator[tuple[int, np.ndarray, float, bool]]:
-    """(epoch, numbers of the rows, weight of the batch, whether it ends the epoch) of the updates start ... stop - 1."""
+    """(epoch, numbers of the rows, weight of the batch, whether it ends the epoch) of each update from start on."""
     per_epoch = -(-n_rows // batch_size)
     shuffle, order = Stream(seed, "shuffle"), np.zeros(0, dtype=np.int64)
     for update in range(start, stop):

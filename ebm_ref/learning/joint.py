@@ -1,4 +1,4 @@
-"""A classifier whose logits are energies: learning p(x, y) = p(y|x) p(x).                   [Grathwohl et al. 2020 (JEM)]
+"""A classifier whose logits are energies: learning p(x, y) = p(y|x) p(x).               [Grathwohl et al. 2020 (JEM)]
 
 (1) log p(x, y) = log p(y|x) + log p(x):   the estimate is  -mean d/dtheta [-log p(y|x)] + lambda * (that of log p(x))
     the first term exact, the second by a replay buffer, learning/replay.py, with E(x) = -LSE f(x)

@@ -221,7 +221,7 @@ def clipped(optimiser: Optimiser, max_norm: float) -> Clipped:
 
 
 def averaged(optimiser: Optimiser, decay: float = 0.999) -> Averaged:
-    """An optimiser with an exponential moving average of the parameters, ``Fit.averaged`` (5).   [Polyak & Juditsky 1992]
+    """An optimiser with a running mean of the parameters, ``Fit.averaged`` (5).  [Polyak & Juditsky 1992]
 
     >>> optimiser = averaged(clipped(adam(1e-3), max_norm=1.0), decay=0.99)
     """

@@ -179,7 +179,7 @@ def at_time_of(model, gradient):
 
 
 def recovery(k: int = 30, schedule: Schedule | None = None) -> RecoveryLikelihood:
-    """Diffusion recovery likelihood for an energy with a time embedding, data in about [-1, 1].         [Gao et al. 2021]
+    """Diffusion recovery likelihood for an energy with a time embedding, data in about [-1, 1].    [Gao et al. 2021]
 
     model: ``NetworkEnergy(unet(..., time_embedding=32), ...)``.  k: Langevin steps at each level.
     After training: ``.sample(model, n, seed)`` and ``.complete(model, observed, known, seed)``.

@@ -181,7 +181,7 @@ def test_conditional_score_is_the_slope_of_its_energy():
 
 
 def test_recovery_chains_sample_the_gaussian_conditional():
-    """E/s^2 = y^2/(2v): ULA of step eta from y = x~ has a known law after k steps, ALGORITHMS 4.1 with P = 1/v + 1/sig^2."""
+    """E/s^2 = y^2/(2v): ULA of step eta from y = x~ has a known law after k steps: P = 1/v + 1/sig^2."""
     c, t, v, n, k, seen = t6_schedule(), 2, 0.5, 20_000, 30, 0.8
     model = er.Gaussian([0.0], [[c.s[t] ** 2 / v]])
     estimator = er.recovery(k)
