@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 from laws import close
 
-from ebm_ref.models.record import flatten, leaf_names, leaves
+from ebm_ref.models.record import flatten, leaves
 from ebm_ref.oracle.continuous import equations
 
 
@@ -183,7 +183,7 @@ def a_model_is_frozen_and_keeps_its_own_copy(model) -> None:
     mine = [np.array(leaf) for leaf in leaves(model).values()]
     kept = [leaf.copy() for leaf in mine]
     made = type(model)(*mine)
-    for name, given, old in zip(leaf_names(model), mine, kept, strict=True):
+    for name, given, old in zip(leaves(model), mine, kept, strict=True):
         leaf = getattr(made, name)
         given[...] = 99.0
         assert np.array_equal(leaf, old)

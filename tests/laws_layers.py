@@ -10,7 +10,7 @@ import numpy as np
 
 import ebm_ref as er
 from ebm_ref.models.layers import SpectralNorm
-from ebm_ref.models.record import astype, flatten, leaf_names, leaves, with_leaves
+from ebm_ref.models.record import astype, flatten, leaves, with_leaves
 
 BATCH = 3
 TINY = 1e-30
@@ -45,7 +45,7 @@ def slope(function, h: float = 1e-3):
 
 def vector(gradient) -> np.ndarray:
     """All leaves in one vector; empty for a layer without parameters."""
-    return flatten(gradient) if leaf_names(gradient) else np.zeros(0)
+    return flatten(gradient) if leaves(gradient) else np.zeros(0)
 
 
 def directions(layer):

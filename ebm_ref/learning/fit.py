@@ -41,7 +41,7 @@ from ebm_ref.learning.optimisers import Averaged, Optimiser
 from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.layers import update_spectral_norms
 from ebm_ref.models.rbm import RBM
-from ebm_ref.models.record import leaf_names, leafwise, leaves, with_leaves
+from ebm_ref.models.record import constants, leafwise, leaves, with_constants, with_leaves
 from ebm_ref.progress import track
 
 
@@ -204,9 +204,9 @@ def _digest(*arrays: np.ndarray) -> str:
 
 
 def _save(path: str | os.PathLike, run: _Run, settings: dict[str, Any]) -> None:
-    arrays = {f"model.{name}": leaf for name, leaf in leaves(run.model).items()}
-    for i, part in enumerate(run.state):
-        arrays |= {f"state.{i}.{name}": leaf for name, leaf in leaves(part).items()}
+    arrays: dict[str, np.ndarray] = {}
+    for prefix, part in (("model", run.model), *((f"state.{i}", part) for i, part in enumerate(run.state))):
+        arrays |= {f"{prefix}.{name}": array for name, array in (leaves(part) | constants(part)).items()}
     arrays["chains"] = run.chains
     arrays |= {f"history.{name}": np.array(values) for name, values in run.history.items()}
     files.write_arrays(
@@ -227,7 +227,8 @@ def _load(path: str | os.PathLike, model: Any, settings: dict[str, Any]) -> _Run
             )
 
     def stored(prefix: str) -> Any:
-        return with_leaves(model, {name: arrays[f"{prefix}.{name}"] for name in leaf_names(model)})
+        own = {name.removeprefix(f"{prefix}."): array for name, array in arrays.items()}
+        return with_constants(with_leaves(model, own), own)
 
     history = {key[len("history.") :]: list(values) for key, values in arrays.items() if key.startswith("history.")}
     state = tuple(stored(f"state.{i}") for i in range(meta["n_state"]))

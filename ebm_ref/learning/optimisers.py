@@ -107,7 +107,7 @@ class Averaged:
         """The optimiser inside, then (5)."""
         params, inside = self.optimiser.update(params, gradient, state[:-1], step)
         d = self.decay
-        return params, (*inside, leafwise(lambda mean, p: d * mean + (1 - d) * p, state[-1], params))
+        return params, (*inside, leafwise(lambda p, mean: d * mean + (1 - d) * p, params, state[-1]))
 
     def settings(self) -> dict[str, Any]:
         """Those of the optimiser inside, and the decay."""

@@ -79,11 +79,6 @@ def leaves(model: Any) -> dict[str, np.ndarray]:
     return dict(_named(model, LEAF))
 
 
-def leaf_names(model: Any) -> tuple[str, ...]:
-    """Names of the parameters, in declaration order."""
-    return tuple(leaves(model))
-
-
 def constants(model: Any) -> dict[str, np.ndarray]:
     """The arrays that no optimiser moves, by name."""
     return dict(_named(model, CONSTANT))
@@ -132,8 +127,25 @@ def leafwise(function: Callable[..., np.ndarray], first: R, *others: R) -> R:
 
 def with_leaves(model: R, arrays: Mapping[str, np.ndarray]) -> R:
     """The record with these leaves, by the names of ``leaves``."""
-    names = iter(leaf_names(model))
-    return leafwise(lambda leaf: arrays[next(names)], model)
+    return _filled(model, arrays, LEAF)
+
+
+def with_constants(model: R, arrays: Mapping[str, np.ndarray]) -> R:
+    """The record with these constants, by the names of ``constants``."""
+    return _filled(model, arrays, CONSTANT)
+
+
+def _filled(model: Any, arrays: Mapping[str, np.ndarray], types: tuple[Any, ...], prefix: str = "") -> Any:
+    changed: dict[str, Any] = {}
+    for field in dataclasses.fields(model):
+        value, name = getattr(model, field.name), prefix + field.name
+        if field.type in types:
+            changed[field.name] = arrays[name]
+        elif isinstance(value, tuple) and (parts := parts_of(value)) is not None:
+            changed[field.name] = tuple(_filled(part, arrays, types, f"{name}.{i}.") for i, part in enumerate(parts))
+        elif parts_of(value) is not None:
+            changed[field.name] = _filled(value, arrays, types, f"{name}.")
+    return dataclasses.replace(model, **changed)
 
 
 def partwise(function: Callable[[Any], Any], model: Any) -> Any:

@@ -176,7 +176,10 @@ BAD = (
     (lambda: er.cd(0, start="noise"), "k: expected an integer of at least 1, got 0"),
     (lambda: er.cd(1, start="noise", visible="mean"), "visible='mean': expected start='data'"),
     (lambda: er.cd(1, visible="mean").estimate(GRBM_3X2, DATA), "cd: expected an RBM, got GRBM"),
-    (lambda: er.cd(1, start="noise").estimate(er.BoltzmannMachine.random(3), DATA), "cd: expected an RBM or a GRBM"),
+    (
+        lambda: er.cd(1, start="noise").estimate(er.BoltzmannMachine.random(3), DATA),
+        "cd: expected an RBM, a GRBM or a deep energy",
+    ),
     (lambda: fit(GRBM_3X2, [[np.nan, 0, 0]], er.cd(1), er.sgd(0.1), 1, 1), "data: expected finite numbers"),
     (lambda: er.clipped(er.sgd(0.1), 0), "max_norm: expected a positive number, got 0"),
     (lambda: er.CosineDecay(0.1, 0), "n_updates: expected an integer of at least 1, got 0"),
