@@ -59,7 +59,9 @@ class ChainDivergence:
         if persistent:
             state, stream = chains, Stream(seed, "persistent")
         else:
-            state, stream = sampler.init(self._first(model, rows, seed, update), seed), Stream(seed, "negative")
+            fresh = update * len(rows) % 2**31  # hidden units of a start: other numbers at every update
+            state = sampler.init(self._first(model, rows, seed, update), seed, fresh)
+            stream = Stream(seed, "negative")
         visited, stride = [], 1 if self.collect == "all" else self.k
         for t in range(update * self.k, (update + 1) * self.k, stride):
             state, _ = sampler.advance(state, stream, t, stride)

@@ -112,6 +112,22 @@ def test_starts_and_collected_states(model, start, collect):
     assert np.array_equal(after, state if start == "persistent" else chains)
 
 
+def test_the_hidden_units_of_a_start_are_new_at_every_update():
+    """A sampler that moves v first reads them; two updates must not share their uniforms."""
+    starts = []
+
+    class Spy(er.block_gibbs(GRBM_3X2).__class__):
+        def init(self, initial, seed, first_chain=0):
+            starts.append(super().init(initial, seed, first_chain))
+            return starts[-1]
+
+    rows = np.tile(DATA, (20, 1))
+    for update in (0, 1):
+        estimator = er.cd(1, sampler=lambda model: Spy(model, np.ones(5, dtype=bool)))
+        estimator.estimate(GRBM_3X2, rows, seed=3, update=update)
+    assert not np.array_equal(starts[0][:, 3:], starts[1][:, 3:])
+
+
 def test_plain_cd_and_the_general_one_agree():
     """On a GRBM cd(2) is the general estimator; on an RBM they read the same numbers."""
     for model, data in ((GRBM_3X2, DATA), (RBM_3X2, (DATA > 0).astype(float))):
