@@ -249,18 +249,12 @@ def test_asymptotic_covariance_is_the_sum_over_lags():
 
 def test_a_foregone_conclusion_ends_early_and_only_then():
     """Audits leave out stages that must reject; a small effect, or a large p-value, changes nothing."""
-    sure = sequential.sequential_test(lambda n, j: sequential.Stage(0.001, 0.5), 100, 1e-8, foregone=20.0)
-    assert sure.rejected
-    assert sure.sizes == (100,)
-    assert sequential.sequential_test(lambda n, j: sequential.Stage(0.001, 0.1), 100, 1e-8, foregone=20.0).sizes == (
-        100,
-        400,
-        1600,
-    )
-    assert not sequential.sequential_test(lambda n, j: sequential.Stage(0.5, 0.5), 100, 1e-8, foregone=20.0).rejected
-    assert sequential.sequential_test(lambda n, j: sequential.Stage(0.001, 0.5), 100, 1e-8).sizes == (
-        100,
-        400,
-        1600,
-        6400,
-    )
+
+    def sizes(p_value, effect, **options):
+        outcome = sequential.sequential_test(lambda n, j: sequential.Stage(p_value, effect), 100, 1e-8, **options)
+        return outcome.rejected, outcome.sizes
+
+    assert sizes(0.001, 0.5, foregone=20.0) == (True, (100,))
+    assert sizes(0.001, 0.2, foregone=20.0) == (True, (100, 400, 1600))
+    assert sizes(0.5, 0.5, foregone=20.0) == (False, (100,))
+    assert sizes(0.001, 0.5) == (True, (100, 400, 1600, 6400))
