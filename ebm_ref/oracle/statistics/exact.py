@@ -10,7 +10,7 @@ Sources: Bowker 1948; Besag and Clifford 1989; Gandy and Scott 2020, Algorithm 2
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from ebm_ref.oracle.statistics.pairs import excess, g_statistic, monte_carlo_p, row_null
 from ebm_ref.oracle.statistics.sequential import MONTE_CARLO, Stage
@@ -64,7 +64,7 @@ def binomial_p(up: np.ndarray, n: np.ndarray, p: np.ndarray) -> np.ndarray:
     >>> binomial_p(np.array([10]), np.array([10]), np.array([0.5])).round(5).tolist()
     [0.00195]
     """
-    lower, upper = stats.binom.cdf(up, n, p), stats.binom.sf(up - 1, n, p)
+    lower, upper = special.bdtr(up, n, p), special.bdtrc(up - 1, n, p)
     return np.minimum(1.0, 2.0 * np.minimum(lower, upper))
 
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from ebm_ref.oracle.statistics.sequential import MONTE_CARLO, Stage
 
@@ -46,7 +46,7 @@ def tail_scores(pool: np.ndarray) -> np.ndarray:
         m, v = mean[column], variance[column]
         if v > 1e-18 * max(m * m, 1e-300) and m > 0:
             with np.errstate(divide="ignore"):
-                scores[:, column] = -stats.gamma.logsf(pool[:, column], m * m / v, scale=v / m)
+                scores[:, column] = -np.log(special.gammaincc(m * m / v, pool[:, column] * m / v))
         elif pool[:, column].max() > pool[:, column].min():
             scores[:, column] = np.where(pool[:, column] > np.median(pool[:, column]), np.inf, 0.0)
     return scores

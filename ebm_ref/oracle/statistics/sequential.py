@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import special
 
 from ebm_ref.errors import InsufficientDataError, require_choice, require_positive
 
@@ -119,14 +119,14 @@ def noncentrality(df: float, alpha: float, power: float = POWER, k: int = STAGES
     >>> [round(noncentrality(df, 1e-9)) for df in (1, 63, 504)]
     [34, 93, 210]
     """
-    threshold = stats.chi2.isf(alpha ** (1.0 / k), df)
-
-    def shortfall(log_lambda: float) -> float:
-        lam = math.exp(log_lambda)
-        return math.fsum(float(stats.ncx2.logsf(threshold, df, lam * growth**j)) for j in range(k)) - math.log(power)
-
-    high = math.log(threshold + 50.0) + 1.0
-    return math.exp(optimize.brentq(shortfall, high - 12.0, high + 4.0, xtol=1e-6))
+    threshold = float(special.chdtri(df, alpha ** (1.0 / k)))
+    low, high = math.log(threshold + 50.0) - 11.0, math.log(threshold + 50.0) + 5.0
+    while high - low > 1e-7:  # bisection: power increases with lambda
+        middle = (low + high) / 2
+        lam = math.exp(middle) * float(growth) ** np.arange(k)
+        reached = float(np.log1p(-special.chndtr(threshold, df, lam)).sum()) >= math.log(power)
+        low, high = (low, middle) if reached else (middle, high)
+    return math.exp(high)
 
 
 def degrees(test: str, df: float | None) -> float:
