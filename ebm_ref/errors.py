@@ -70,13 +70,14 @@ def require_shape(name: str, array: np.ndarray, *expected: int | None) -> tuple[
 
 def require_finite(name: str, array: np.ndarray) -> None:
     """Refuse NaN and infinities, saying where the first one is."""
+    if np.isfinite(array).all():
+        return
     bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        where = ", ".join(map(str, bad[0]))
-        raise NonFiniteError(
-            f"{name}: expected finite numbers, got {array[tuple(bad[0])]} at [{where}]"
-            f" ({len(bad)} non-finite value{'s' if len(bad) > 1 else ''})"
-        )
+    where = ", ".join(map(str, bad[0]))
+    raise NonFiniteError(
+        f"{name}: expected finite numbers, got {array[tuple(bad[0])]} at [{where}]"
+        f" ({len(bad)} non-finite value{'s' if len(bad) > 1 else ''})"
+    )
 
 
 def require_binary(name: str, array: np.ndarray) -> None:

@@ -158,7 +158,8 @@ def _advance(run: _Run, estimator, optimizer, rows: np.ndarray, labels, share: f
     also = {} if labels is None else {"labels": labels}
     try:
         gradient, run.chains = estimator.estimate(run.model, rows, run.chains, seed, run.update, **also)
-        gradient = leafwise(partial(np.multiply, share), gradient)
+        if share < 1.0:
+            gradient = leafwise(partial(np.multiply, share), gradient)
         model, run.state = optimizer.update(run.model, gradient, run.state, run.update)
         run.model = update_spectral_norms(model)
     except NonFiniteError as error:

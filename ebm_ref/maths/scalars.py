@@ -20,10 +20,17 @@ def softplus(z):
     return max(z, 0.0) + math.log1p(math.exp(-abs(z)))
 
 
+def sigmoid_from(z, e):
+    """(2) with e = exp(-|z|) at hand."""
+    return 1.0 / (1.0 + e) if z >= 0.0 else e / (1.0 + e)
+
+
+sigmoid_from = jit(sigmoid_from)
+
+
 def sigmoid(z):
     """(2), a probability."""
-    e = math.exp(-abs(z))
-    return 1.0 / (1.0 + e) if z >= 0.0 else e / (1.0 + e)
+    return sigmoid_from(z, math.exp(-abs(z)))
 
 
 def log_sigmoid(z):

@@ -76,7 +76,7 @@ class BlockGibbs:
             gibbs_batch.run_batch_sweeps(
                 -(-n_chains // width), width, np.ascontiguousarray(state, dtype=np.float64), rows, *self._packed,
                 self.free, stream.address, np.uint64(start), n,
-                work=n_chains * (n * (10.0 * m.n_units + m.W.size / 2) + 4.0 * m.n_units),
+                work=n_chains * (n * (4.0 * m.n_units + m.W.size / 8) + m.n_units),
             )  # fmt: skip
         return rows, Info(np.full(n_chains, n * m.n_units), n * m.n_units)
 
