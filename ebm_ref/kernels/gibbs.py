@@ -10,10 +10,10 @@ import math
 import numpy as np
 
 from ebm_ref.compile import jit, over_chains
-from ebm_ref.maths.philox import LOW2, S2, S32, bernoulli, philox4x32, uniform, word
+from ebm_ref.maths.philox import LOW2, LOW32, S2, S32, bernoulli, philox4x32, uniform, word
 from ebm_ref.maths.scalars import sigmoid
 
-NO_TIE = np.uint64(0)
+NO_TIE, NO_BLOCK = np.uint64(0), np.uint64(1 << 63)
 
 
 def add_rows(logits, bias, states, weights):
@@ -63,23 +63,34 @@ def block_sweeps(chain, states, scratch, W, WT, a, b, free, address, start, n_st
         draw_layer(x, z, free[:nv], 0, c1, step, purpose, k0, k1)
 
 
-def site_sweeps(chain, states, scratch, J, c, sites, addresses, address, start, n_steps):
-    """n_steps of single-site Gibbs, each visiting ``sites`` in order; visit v reads the uniform at addresses[v]."""
+def site_sweeps(chain, states, scratch, J, c, sites, addresses, later, address, start, n_steps):
+    """n_steps of single-site Gibbs, each visiting ``sites`` in order; visit v reads the uniform at addresses[v].
+
+    After visit v only the fields of units later[v, 0] <= j < later[v, 1], still to be visited, follow a change.
+    """
     purpose, k0, k1, c1 = address[0], address[1], address[2], address[3] + np.uint64(chain)
     s, field = states[chain], scratch[chain]
     for t in range(n_steps):
         step = start + np.uint64(t)
+        c3 = purpose | ((step >> S32) << np.uint64(16))
+        w0 = w1 = w2 = w3 = NO_TIE
+        held = NO_BLOCK  # whose four words are at hand: neighbours in a scan mostly share them
         add_rows(field, c, s, J)
         for v in range(len(sites)):
             i = sites[v]
             unit = np.uint64(addresses[v])
-            first = word(unit, c1, step, purpose, k0, k1, NO_TIE)
+            if unit >> S2 != held:
+                held = unit >> S2
+                w0, w1, w2, w3 = philox4x32(held, c1, step & LOW32, c3, k0, k1)
+            lane = unit & LOW2
+            first = w0 if lane == 0 else w1 if lane == 1 else w2 if lane == 2 else w3
             new = bernoulli(sigmoid(field[i]), first, unit, c1, step, purpose, k0, k1)
             change = new - s[i]
             if change != 0.0:
                 s[i] = new
-                for j in range(len(s)):
-                    field[j] += change * J[i, j]
+                row, rest = J[i, later[v, 0] : later[v, 1]], field[later[v, 0] : later[v, 1]]
+                for j in range(len(rest)):
+                    rest[j] += change * row[j]
 
 
 def site_field(i, s, J, c):

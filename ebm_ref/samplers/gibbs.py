@@ -122,6 +122,14 @@ class Gibbs:
         visits, n_free = self.visits, int(self.free[list(self.order)].sum())
         return np.where(np.arange(len(visits)) < n_free, visits, self.machine.n_units + visits)
 
+    @property
+    def _later(self) -> np.ndarray:
+        """(n_visits, 2): after each visit, the range of units that the step has still to visit; empty at the end."""
+        rest, later = self.visits[:0:-1], np.zeros((len(self.visits), 2), dtype=np.int64)
+        later[:-1, 0] = np.minimum.accumulate(rest)[::-1]
+        later[:-1, 1] = np.maximum.accumulate(rest)[::-1] + 1
+        return later
+
     def clamped(self, clamp) -> Gibbs:
         """The sampler that never moves the clamped units."""
         return replace(self, free=free_units(clamp, self.model.n_visible, self.model.n_units))
@@ -158,8 +166,8 @@ class Gibbs:
             )  # fmt: skip
             return rows, Info(np.full(len(rows), n), n)
         kernels.run_site_sweeps(
-            len(rows), rows, np.empty_like(rows), J, c, self.visits, self.addresses, stream.address, np.uint64(start),
-            n, work=len(rows) * n * (60.0 * len(c) + J.size),
+            len(rows), rows, np.empty_like(rows), J, c, self.visits, self.addresses, self._later, stream.address,
+            np.uint64(start), n, work=len(rows) * n * (60.0 * len(c) + J.size),
         )  # fmt: skip
         return rows, Info(np.full(len(rows), n * len(self.visits)), n * len(self.visits))
 
