@@ -69,6 +69,35 @@ def ula(n_chains=4, n_steps=5, **options):
     return job
 
 
+def gibbs_langevin(n_chains=3, n_steps=3, n_inner=2):
+    """Two inner Langevin steps on v, then h ~ p(h|v): the kernel against the equations in NumPy, unit 1 clamped."""
+    m, stride, stream = GRBM_5X3, 8, er.Stream(4, "transition", first_chain=2)
+    start = np.hstack([STARTS.normal(size=(n_chains, 5)), STARTS.integers(0, 2, (n_chains, 3))])
+    free = np.arange(8) != 1
+    eta = np.outer([0.3, 0.1], m.variance) * free[:5]
+    pull, noise = eta / m.variance, np.sqrt(2 * eta)
+
+    def job(device):
+        v, h = start[:, :5], start[:, 5:]
+        if device == "cpu":
+            for t in range(6, 6 + n_steps):
+                z, u = (draw(t, (n_chains, n_inner * stride + 3)) for draw in (stream.normal, stream.uniform))
+                for k in range(n_inner):
+                    v = v + pull[k] * (m.visible_mean(h) - v) + noise[k] * z[:, k * stride : k * stride + 5]
+                h = (u[:, n_inner * stride :] < m.hidden_probabilities(v)).astype(float)
+            return [v, h]
+        from ebm_ref.kernels.cuda.langevin import run_gibbs_langevin
+
+        rows = start.copy()
+        run_gibbs_langevin(
+            n_chains, 5, np.uint64(6), n_steps, rows, m.W / m.variance[:, None], m.W.T, m.mu, m.b, pull, noise, free,
+            stream.address,
+        )  # fmt: skip
+        return [rows[:, :5], rows[:, 5:]]
+
+    return job
+
+
 def log_z(model, method="auto", small_tiles=False):
     """log Z; with ``small_tiles`` by blocks of 2 x 2 threads over 16 words, so that there are many tiles and shards."""
 
@@ -120,6 +149,7 @@ CHAINS = {
 CONTINUOUS = {
     "gaussian block": gaussian_chains(),
     "gaussian block, clamped": gaussian_chains(clamp=[1, 6]),
+    "gibbs_langevin": gibbs_langevin(),
     "ula": ula(),
     "ula, clamped": ula(clamp=[2], first_chain=3, first_step=7),
 }

@@ -4,7 +4,9 @@ and kernels/langevin.  ``lanes`` threads share a chain; sums run as in kernels/c
 Normal i of a step stands at the address (step, chain, i).  With A = W / s2 by rows:
 (1) block Gibbs:  h_j = 1[u_j < sigmoid(b_j + sum_i v_i A_ij)],   v_i = mu_i + sum_j h_j W_ij + sigma_i z_i
 (2) ULA:  p = sigmoid(b + A'v),   v_i <- v_i - lam_i ((v_i - mu_i) / s2_i - sum_j p_j A_ij) + s_i z_i
-Clamped coordinates have lam = s = 0.
+(3) Gibbs-Langevin, unadjusted:  K times v_i <- v_i + d_ki (mu_i + sum_j h_j W_ij - v_i) + s_ki z_ki, then h as in (1);
+    z_ki at k stride + i, u_j at K stride + j, stride = n_visible rounded up to a multiple of 4
+Clamped coordinates have lam = d = s = 0.
 """
 
 import numpy as np
@@ -63,6 +65,15 @@ def move(i, v, push, z, mu, precision, lam, s):
 normals = jit(normals)
 sums = jit(sums)
 draw_gaussian = jit(draw_gaussian)
+
+
+def relax(i, v, mu, sum_i, d, s, z):
+    """(3), one inner step of v_i with sum_i = sum_j h_j W_ij, if there is such a unit."""
+    if i < len(v):
+        v[i] = (v[i] + d[i] * ((mu[i] + sum_i) - v[i])) + s[i] * z
+
+
+relax = jit(relax)
 switch_on = jit(switch_on)
 move = jit(move)
 
@@ -118,5 +129,30 @@ def ula_half(chain, lane, lanes, step, states, active, diverged, A, AT, mu, prec
                 diverged[chain] = np.int64(step) + 1
 
 
+def inner_steps(chain, lane, lanes, step, states, A, WT, mu, b, d, s, free, address):
+    """(3), v given h: all inner steps, d and s (K, n_visible).  states (chains, nv + nh), rows [v, h], in place."""
+    nv = len(mu)
+    c1 = address[3] + np.uint64(chain)
+    v, h = states[chain, :nv], states[chain, nv:]
+    for i in range(4 * lane, nv, 4 * lanes):
+        f0, f1, f2, f3 = sums(i, h, WT)
+        for k in range(len(d)):
+            four = k * ((nv + 3) >> 2) + (i >> 2)
+            z0, z1, z2, z3 = normals(four, c1, step, address[0], address[1], address[2])
+            relax(i, v, mu, f0, d[k], s[k], z0)
+            relax(i + 1, v, mu, f1, d[k], s[k], z1)
+            relax(i + 2, v, mu, f2, d[k], s[k], z2)
+            relax(i + 3, v, mu, f3, d[k], s[k], z3)
+
+
+def outer_half(chain, lane, lanes, step, states, A, WT, mu, b, d, s, free, address):
+    """(3), h given v."""
+    nv = len(mu)
+    c1 = address[3] + np.uint64(chain)
+    first_unit = len(d) * ((nv + 3) >> 2) * 4
+    draw_layer(states[chain, nv:], states[chain, :nv], A, b, free[nv:], first_unit, lane, lanes, c1, step, address)
+
+
+run_gibbs_langevin = in_halves(inner_steps, outer_half)
 run_block_sweeps = in_halves(hidden_half, visible_half)
 run_ula_steps = in_halves(activities, ula_half, fills=3)  # states, active, diverged
