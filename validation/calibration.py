@@ -8,6 +8,7 @@ Usage: python -m validation.calibration [n_seeds]  (writes validation/figures/ca
 import json
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def chunk(first: int) -> np.ndarray:
     return np.array([p_values(seed) for seed in range(first, first + CHUNK)])
 
 
-def draw(p: np.ndarray) -> Figure:
+def draw(p: np.ndarray, tests: tuple[str, ...] = TESTS) -> Figure:
     """Share of false alarms against nominal level, with the band in which 99.9 % of exact tests lie."""
     figure = Figure(figsize=(7, 4.6), layout="constrained")
     axes = figure.subplots()
@@ -80,7 +81,7 @@ def draw(p: np.ndarray) -> Figure:
     axes.fill_between(
         grid, low / len(p) / grid, high / len(p) / grid, color="0.88", label="99.9 % band of an exact test"
     )
-    for k, test in enumerate(TESTS):
+    for k, test in enumerate(tests):
         style = ("-", "--", "-.", ":")[k // 2 % 4]
         axes.plot(grid, [(p[:, k] <= g).mean() / g for g in grid], style, lw=1.4, label=test)
     axes.axhline(1.0, color="black", lw=0.8)
@@ -92,16 +93,20 @@ def draw(p: np.ndarray) -> Figure:
 
 def main() -> int:
     """Run, write, judge."""
+    return calibrate(chunk, TESTS, "calibration", first=1_000_000)  # seeds of its own
+
+
+def calibrate(chunk: Callable[[int], np.ndarray], tests: tuple[str, ...], name: str, first: int) -> int:
+    """``chunk(first)`` gives the p-values of CHUNK seeds, (CHUNK, tests); writes name.json and name.png."""
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    first = 1_000_000  # seeds of its own
     began, parts = time.perf_counter(), []
     with track(n, "calibrating") as bar, ProcessPoolExecutor() as pool:
         for part in pool.map(chunk, range(first, first + n, CHUNK)):
             parts.append(part)
             bar(len(part))
     p = np.concatenate(parts)[:n]
-    rows, limit = [], 1e-6 / (len(TESTS) * len(LEVELS))
-    for k, test in enumerate(TESTS):
+    rows, limit = [], 1e-6 / (len(tests) * len(LEVELS))
+    for k, test in enumerate(tests):
         for level in LEVELS:
             count = int((p[:, k] <= level).sum())
             tail = float(stats.binom.sf(count - 1, n, level))
@@ -109,8 +114,8 @@ def main() -> int:
             print(f"{test:4} level {level:<7} false alarms {count / n:.4f}  P(so many) {tail:.2g}")
     FIGURES.mkdir(exist_ok=True)
     document = {"n_seeds": n, "first_seed": first, "null_samples": NULLS, "n": N, "rows": rows}
-    (FIGURES / "calibration.json").write_text(json.dumps(document, indent=1) + "\n")
-    draw(p).savefig(FIGURES / "calibration.png", dpi=110, metadata={"Software": None})
+    (FIGURES / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+    draw(p, tests).savefig(FIGURES / f"{name}.png", dpi=110, metadata={"Software": None})
     print(f"{time.perf_counter() - began:.0f} s; all hold: {all(row['holds'] for row in rows)}")
     return 0 if all(row["holds"] for row in rows) else 1
 

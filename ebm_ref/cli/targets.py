@@ -20,11 +20,12 @@ from ebm_ref.cli.inputs import emit
 from ebm_ref.errors import DomainError, EbmError
 from ebm_ref.oracle import Report, adapters
 from ebm_ref.oracle.adapters.callables import makes_steps
-from ebm_ref.oracle.cases import NAMES, Case, named
+from ebm_ref.oracle.cases import CONTINUOUS_NAMES, NAMES, Case, named
 from ebm_ref.oracle.rendering import report_html, report_json, report_junit
 from ebm_ref.progress import track
 
 STDOUT = "-"
+CONTINUOUS_KERNELS = ("ula", "mala", "hmc", "gibbs_langevin", "gibbs_langevin_adjusted")  # without those of RBMs too
 SAMPLING = ("iid", "every_step", "thinned", "unknown")
 ROWS_A_CHECK = 3_500, 11  # rows of one check of right code: so many, and so often n0
 FIRST_STAGE = {"smoke": 2**13, "ci": 2**17, "nightly": 2**20, "certify": 2**24}
@@ -79,7 +80,7 @@ def chosen_cases(name: str, kernel: str | None) -> tuple[Case, ...]:
     if name != "all":
         return tuple(_case(part.strip(), kernel) for part in name.split(","))
     found = []
-    for each in NAMES:
+    for each in CONTINUOUS_NAMES if kernel in CONTINUOUS_KERNELS else NAMES:
         try:
             found.append(named(each, kernel))
         except DomainError:  # the kernel needs two layers
@@ -90,8 +91,9 @@ def chosen_cases(name: str, kernel: str | None) -> tuple[Case, ...]:
 def _case(name: str, kernel: str | None) -> Case:
     if name == "all":
         raise click.UsageError("--case: a file of samples has one case, got all")
-    if name not in NAMES:
-        raise click.UsageError(f"--case: there is no case {name}; expected all, or one of {', '.join(NAMES)}")
+    if name not in (*NAMES, *CONTINUOUS_NAMES):
+        known = ", ".join((*NAMES, *CONTINUOUS_NAMES))
+        raise click.UsageError(f"--case: there is no case {name}; expected all, or one of {known}")
     try:
         return named(name, kernel)
     except EbmError as error:
@@ -121,6 +123,9 @@ def verify_target(target: str, request: Request, outputs: Outputs) -> int:
 
 def verify_program(command: str, timeout: float, request: Request, outputs: Outputs) -> int:
     """A program over JSON lines, started anew for each case."""
+
+    if any(case.name in CONTINUOUS_NAMES for case in request.cases):
+        raise click.UsageError("--program: programs are judged on models of binary units; use --target")
 
     @contextmanager
     def opened(case: Case) -> Iterator[tuple[Callable | None, str]]:
@@ -201,6 +206,8 @@ def verify_samples(said: Recording, outputs: Outputs, quiet: bool) -> int:
     with track(1, "checking", enabled=not quiet):
         found = adapters.read_samples(said.path)
         case = _case(str(said.case or found.meta.get("case", "rbm_3x3")), said.kernel or found.meta.get("kernel"))
+        if case.name in CONTINUOUS_NAMES:
+            raise click.UsageError("--samples: files are judged on models of binary units")
         sampling, thin = how_sampled(said, found)
         try:
             report = oracle.check_samples(

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ebm_ref.cli.targets import Outputs
 
 PROFILES = ("smoke", "ci", "nightly", "certify")
-KERNELS = ("block_gibbs", "gibbs", "gibbs_random", "gibbs_palindromic", "metropolis")
+KERNELS = ("block_gibbs", "gibbs", "gibbs_random", "gibbs_palindromic", "metropolis", "ula", "mala", "hmc",
+           "gibbs_langevin", "gibbs_langevin_adjusted")  # fmt: skip
 FOLDER = "ebm-ref-report"
 STUDY_SHARE = 30.0  # of the progress bar, in checks
 file_path = click.Path(dir_okay=False)
