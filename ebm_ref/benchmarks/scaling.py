@@ -64,6 +64,8 @@ def _gibbs(session: Session, n_visible: int, n_hidden: int) -> list:
 
 def figure(curves: dict[str, Any]) -> Figure:
     """Two panels on logarithmic axes; dashed lines have a constant cost a state."""
+    from matplotlib.ticker import MaxNLocator
+
     from ebm_ref import plots
 
     drawn = plots.new_figure(10.5, 4.2)
@@ -74,6 +76,7 @@ def figure(curves: dict[str, Any]) -> Figure:
         left.plot(x, y[-1] * 2.0 ** (x - x[-1]), color=plots.GREY, linestyle=(0, (2, 2)), linewidth=0.9, zorder=1)
     plots.house_style(left, "log Z; dotted: constant cost a state")
     left.set(yscale="log", xlabel="hidden units", ylabel="seconds")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.legend(frameon=False, fontsize=9)
     for i, (label, points) in enumerate(curves["gibbs"].items()):
         x, y = np.array(points, dtype=float).T
