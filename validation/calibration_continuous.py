@@ -2,7 +2,8 @@
 
 Correct ULA (tests C1) and MALA (C4, C5, C7) on a correlated Gaussian, the exact cells of adjusted Gibbs-Langevin on a
 GRBM (C3), and independent cells (S13).
-Usage: python -m validation.calibration_continuous [n_seeds]  (writes validation/figures/calibration_continuous.*)
+Usage: python -m validation.calibration_continuous [share]
+(a share of 3,000 seeds; writes validation/figures/calibration_continuous.*)
 """
 
 import sys
@@ -18,8 +19,9 @@ from ebm_ref.oracle.continuous.ula import Whitener
 from ebm_ref.oracle.statistics.continuous import BINS, cell_test, column_test, two_sample_test
 from ebm_ref.oracle.statistics.exact import symmetry_test
 from ebm_ref.oracle.statistics.residuals import Products, Regression, Shape, bins_of, chi_square_p
-from validation.calibration import CHUNK, NULLS, N, calibrate
+from validation.calibration import N, calibrate
 
+NULLS = 399
 TESTS = ("C1 drift", "C1 scale", "C1 shape", "C1 rows", "C1 steps", "C3", "C4", "C5", "C7", "S13")
 
 
@@ -70,10 +72,11 @@ def p_values(seed: int) -> list[float]:
     ]
 
 
-def chunk(first: int) -> np.ndarray:
-    """p-values of CHUNK seeds, (CHUNK, tests)."""
-    return np.array([p_values(seed) for seed in range(first, first + CHUNK)])
+def named_p_values(seed: int) -> dict[str, float]:
+    """The same by test."""
+    return dict(zip(TESTS, p_values(seed), strict=True))
 
 
 if __name__ == "__main__":
-    sys.exit(calibrate(chunk, TESTS, "calibration_continuous", first=2_000_000))
+    groups = {"continuous kernels": (3_000, named_p_values)}
+    sys.exit(calibrate(groups, "calibration_continuous", first=2_000_000, null_samples=NULLS))

@@ -113,7 +113,17 @@ def report_html(reports: Sequence[Report]) -> str:
     template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = number
+    environment.filters["count"] = count
     return environment.from_string(template).render(reports=reports, meter=meter, pictures=pictures)
+
+
+def count(value: float) -> str:
+    """Counts in full, small expected ones with their decimals.
+
+    >>> count(11104.0), count(3.25)
+    ('11,104', '3.25')
+    """
+    return f"{value:,.0f}" if abs(value) >= 100 else number(value)
 
 
 def meter(result: Result) -> float | None:
@@ -161,22 +171,26 @@ def ratio_plot(data: dict[str, Any]) -> str:
         return ""
     order = np.argsort(x)
     x, y, sd = np.log10(x[order]), y[order], 4.0 * sd[order]
-    top = float(np.clip(np.max(np.abs(y - 1.0)) * 1.1, 0.02, 2.0))
-    low = max(1.0 - top, 0.0)
+    out = np.abs(y - 1) > sd
+    widest = 8.0  # a ratio beyond it, or 0, is drawn at the edge
+    shown = np.clip(y, 1 / widest, widest)
+    top = float(np.clip(np.abs(np.log(shown)).max() * 1.1, 0.02, math.log(widest) * 1.05))
     px = scale(x, x.min(), x.max() + 1e-9, MARGIN + 6, WIDTH - 14)
 
     def py(values: np.ndarray) -> np.ndarray:
-        return scale(np.clip(values, low, 1 + top), low, 1 + top, HEIGHT - 22, 20)
+        logs = np.log(np.maximum(values, 1e-3))
+        return scale(np.clip(logs, -top, top), -top, top, HEIGHT - 22, 20)
 
     upper = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(px, py(1 + sd), strict=True))
     lower = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(px[::-1], py(1 - sd)[::-1], strict=True))
     dots = "".join(
-        f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.2" class="{"bad" if out else "dot"}"/>'
-        for a, b, out in zip(px, py(y), np.abs(y - 1) > sd, strict=True)
+        f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.2" class="{"bad" if far else "dot"}"/>'
+        for a, b, far in zip(px, py(shown), out, strict=True)
     )
-    ticks = [(float(py(np.array(v))), f"{v:.3g}") for v in ((1 + low) / 2, 1.0, 1 + top / 2)]
+    half = math.exp(top / 2)
+    ticks = [(float(py(np.array(v))), f"{v:.3g}") for v in (1 / half, 1.0, half)]
     body = f'<polygon points="{upper} {lower}" class="band"/>{dots}{count_labels(x, px)}'
-    return frame("observed / expected, band 4 sd", "expected count (log scale)", body, ticks)
+    return frame("observed / expected (log scale), band 4 sd", "expected count (log scale)", body, ticks)
 
 
 def count_labels(log_counts: np.ndarray, positions: np.ndarray) -> str:
@@ -185,7 +199,7 @@ def count_labels(log_counts: np.ndarray, positions: np.ndarray) -> str:
     drawn, last = [], -np.inf
     for value in values:
         at = float(np.interp(math.log10(value), log_counts, positions, left=-1, right=-1))
-        if at >= max(last + 30, 0) and at < WIDTH - 150:
+        if at >= max(last + 30, 0) and at < WIDTH - 170:
             drawn.append(f'<text x="{at:.1f}" y="{HEIGHT - 4}" text-anchor="middle">{value:,.0f}</text>')
             last = at
     return "".join(drawn)

@@ -135,10 +135,9 @@ class Session:
     def redraw(self) -> None:
         """The pictures of failed e-processes from all transitions seen: theirs may be a few hundred."""
         cells = self.cells(self.counts)
-        self.results = [
-            replace(r, details=r.details | cells) if r.verdict == "fail" and r.log_e is not None else r
-            for r in self.results
-        ]
+        for k, r in enumerate(self.results):
+            if r.verdict == "fail" and r.log_e is not None:  # one picture for both: they rest on the same transitions
+                self.results[k], cells = replace(r, details=r.details | cells), {}
 
     def label(self, i: int, j: int) -> str:
         """A transition in words: units of the start, an arrow, units of the end."""

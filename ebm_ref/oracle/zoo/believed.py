@@ -186,6 +186,6 @@ BELIEVED: tuple[Bug, ...] = (
     ising("j_twice", 41, "each pair counted twice: J doubled", scaled(2, 1), "ci"),
     ising("j_halved", 0, "factor 1/2 of the energy applied to each pair: J halved", scaled(0.5, 1), "ci", "D9 S1"),
     ising("field_sign_only", 44, "only the signs of the field used", signs_of_biases, "smoke", "D9 S1"),
-    ising("couplings_quantised", 45, "couplings rounded to steps of 0.25", couplings_rounded(0.25), "ci"),
+    ising("couplings_quantised", 45, "couplings rounded to steps of 0.25", couplings_rounded(0.25), "ci", "D9 S13"),
     rbm("parameters_quantised", 0, "parameters rounded to steps of 0.125", rounded(0.125), "S12 S1", "ci"),
 )
