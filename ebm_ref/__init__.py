@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ebm_ref.samplers.complete import complete
     from ebm_ref.samplers.descent import noisy_descent, published_sampler
     from ebm_ref.samplers.gibbs import block_gibbs, gibbs
+    from ebm_ref.samplers.gibbs_langevin import cosine_steps, gibbs_langevin
     from ebm_ref.samplers.hmc import hmc
     from ebm_ref.samplers.langevin import mala, ula
     from ebm_ref.samplers.metropolis import metropolis
@@ -60,6 +61,8 @@ _HOMES = {
     "block_gibbs": "samplers.gibbs",
     "gibbs": "samplers.gibbs",
     "metropolis": "samplers.metropolis",
+    "gibbs_langevin": "samplers.gibbs_langevin",
+    "cosine_steps": "samplers.gibbs_langevin",
     "ula": "samplers.langevin",
     "mala": "samplers.langevin",
     "hmc": "samplers.hmc",

@@ -23,40 +23,36 @@ LAYER, QUADRATIC, MIXTURE = 0, 1, 2
 FREE, REFLECT, PROJECT, REJECT = 0, 1, 2, 3
 
 
-def add_products(out, M, x, lanes):
+def add_products(out, M, x):
     """out_j += sum_i M_ji x_i in lanes: four rows and four terms at a time, so that eight loads serve 16 products."""
     m, n = M.shape
     for j in range(0, m - 3, 4):
         M0, M1, M2, M3 = M[j], M[j + 1], M[j + 2], M[j + 3]
-        o0, o1 = out[j * lanes : (j + 1) * lanes], out[(j + 1) * lanes : (j + 2) * lanes]
-        o2, o3 = out[(j + 2) * lanes : (j + 3) * lanes], out[(j + 3) * lanes : (j + 4) * lanes]
+        o = out[j * LANES : (j + 4) * LANES]
         for i in range(0, n - 3, 4):
             a0, a1, a2, a3 = M0[i], M0[i + 1], M0[i + 2], M0[i + 3]
             b0, b1, b2, b3 = M1[i], M1[i + 1], M1[i + 2], M1[i + 3]
             c0, c1, c2, c3 = M2[i], M2[i + 1], M2[i + 2], M2[i + 3]
             d0, d1, d2, d3 = M3[i], M3[i + 1], M3[i + 2], M3[i + 3]
-            k = i * lanes
-            x0, x1 = x[k : k + lanes], x[k + lanes : k + 2 * lanes]
-            x2, x3 = x[k + 2 * lanes : k + 3 * lanes], x[k + 3 * lanes : k + 4 * lanes]
-            for l in range(len(o0)):
-                y0, y1, y2, y3 = x0[l], x1[l], x2[l], x3[l]
-                o0[l] += (a0 * y0 + a1 * y1) + (a2 * y2 + a3 * y3)
-                o1[l] += (b0 * y0 + b1 * y1) + (b2 * y2 + b3 * y3)
-                o2[l] += (c0 * y0 + c1 * y1) + (c2 * y2 + c3 * y3)
-                o3[l] += (d0 * y0 + d1 * y1) + (d2 * y2 + d3 * y3)
+            y = x[i * LANES : (i + 4) * LANES]
+            for l in range(LANES):
+                y0, y1, y2, y3 = y[l], y[LANES + l], y[2 * LANES + l], y[3 * LANES + l]
+                o[l] += (a0 * y0 + a1 * y1) + (a2 * y2 + a3 * y3)
+                o[LANES + l] += (b0 * y0 + b1 * y1) + (b2 * y2 + b3 * y3)
+                o[2 * LANES + l] += (c0 * y0 + c1 * y1) + (c2 * y2 + c3 * y3)
+                o[3 * LANES + l] += (d0 * y0 + d1 * y1) + (d2 * y2 + d3 * y3)
         for i in range(n - n % 4, n):
-            y = x[i * lanes : (i + 1) * lanes]
-            for l in range(len(o0)):
-                o0[l] += M0[i] * y[l]
-                o1[l] += M1[i] * y[l]
-                o2[l] += M2[i] * y[l]
-                o3[l] += M3[i] * y[l]
+            for row in range(4):
+                add_scaled(o[row * LANES : (row + 1) * LANES], M[j + row, i], x[i * LANES : (i + 1) * LANES])
     for j in range(m - m % 4, m):
-        o = out[j * lanes : (j + 1) * lanes]
         for i in range(n):
-            w, y = M[j, i], x[i * lanes : (i + 1) * lanes]
-            for l in range(len(o)):
-                o[l] += w * y[l]
+            add_scaled(out[j * LANES : (j + 1) * LANES], M[j, i], x[i * LANES : (i + 1) * LANES])
+
+
+def add_scaled(out, w, x):
+    """out += w x."""
+    for l in range(len(out)):
+        out[l] += w * x[l]
 
 
 def set_rows(out, values, lanes):
@@ -82,6 +78,7 @@ def sigmoids(c):
         c[k] = (1.0 if c[k] >= 0.0 else e) / (1.0 + e)
 
 
+add_scaled = jit(add_scaled)
 add_products = jit(add_products)
 set_rows = jit(set_rows)
 softplus_and_sigmoid = jit(softplus_and_sigmoid)
@@ -93,7 +90,7 @@ def layer(x, g, energy, c, soft, A, AT, mean, scale, bias, with_energy):
     lanes = len(energy)
     c, soft = c[: len(bias) * lanes], soft[: len(bias) * lanes]
     set_rows(c, bias, lanes)
-    add_products(c, AT, x, lanes)
+    add_products(c, AT, x)
     energy[:] = 0.0
     if with_energy:
         softplus_and_sigmoid(c, soft)
@@ -104,7 +101,7 @@ def layer(x, g, energy, c, soft, A, AT, mean, scale, bias, with_energy):
     else:
         sigmoids(c)
     g[:] = 0.0
-    add_products(g, A, c, lanes)
+    add_products(g, A, c)
     for i in range(len(mean)):
         xi, gi, m, a = x[i * lanes : (i + 1) * lanes], g[i * lanes : (i + 1) * lanes], mean[i], scale[i]
         for l in range(len(energy)):
@@ -121,7 +118,7 @@ def quadratic(x, g, energy, c, A, mean):
         for l in range(len(xi)):
             ci[l] = xi[l] - m
     g[:] = 0.0
-    add_products(g, A, c, lanes)
+    add_products(g, A, c)
     energy[:] = 0.0
     for i in range(len(mean)):
         gi, ci = g[i * lanes : (i + 1) * lanes], c[i * lanes : (i + 1) * lanes]
