@@ -24,9 +24,15 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     fresh = config.getoption("--fresh-seeds") and not os.environ.get("CI")
-    root = config.getoption("--seed")
+    root = getattr(config, "workerinput", {}).get("seed_root", config.getoption("--seed"))
     config.seed_root = root if root is not None else secrets.randbits(48) if fresh else 0
     settings.load_profile("fresh" if fresh else "fixed")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """The processes of ``pytest -n`` share the root."""
+    node.workerinput["seed_root"] = node.config.seed_root
 
 
 def pytest_report_header(config):
