@@ -29,7 +29,8 @@ from scipy.special import logsumexp
 from ebm_ref.errors import DomainError, as_float_array, require_finite, require_int, require_some_rows
 from ebm_ref.exact.probabilities import sample as exact_sample
 from ebm_ref.kernels import annealing as kernels
-from ebm_ref.kernels.noise import Stream
+from ebm_ref.kernels.grbm import sweep_scratch
+from ebm_ref.kernels.noise import LANES, Stream, to_tiles
 from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.rbm import RBM, softplus
 from ebm_ref.parallel import run_pieces
@@ -193,23 +194,40 @@ def _run_block(model, base, rows, stream: Stream, stages, first: int, count: int
 
 def _run(model, base, rows, stream: Stream, before, after, moves, progress: bool) -> np.ndarray:
     """The compiled runs, in slices of stages."""
-    log_weights, scratch, free = np.zeros(len(rows)), np.empty_like(rows), np.ones(model.n_units, dtype=bool)
-    W, WT = model.W, np.ascontiguousarray(model.W.T)
-    per_stage = len(rows) * (2.0 * W.size + 60.0 * model.n_units)
+    run = _gaussian_runs(model, rows) if isinstance(model, GRBM) else _binary_runs(model, base, rows)
+    per_stage = len(rows) * (2.0 * model.W.size + 60.0 * model.n_units)
     slice_length = max(1, int(STAGES_PER_SLICE / per_stage))
+    log_weights = np.zeros(len(rows))
     with track(len(moves), "annealing", enabled=progress) as bar:
         for k in range(0, len(moves), slice_length):
             part = slice(k, min(k + slice_length, len(moves)))
             stages = before[part], after[part], moves[part], stream.address, np.uint64(k + 1)
-            work = per_stage * (part.stop - k)
-            if isinstance(model, GRBM):
-                kernels.run_gaussian_annealing(
-                    len(rows), rows, log_weights, scratch, W, WT, model.mu, np.sqrt(model.variance), model.b,
-                    np.zeros(model.n_visible), free, *stages, work=work,
-                )  # fmt: skip
-            else:
-                kernels.run_binary_annealing(
-                    len(rows), rows, log_weights, scratch, W, WT, base, model.a, model.b, free, *stages, work=work
-                )
+            log_weights = run(stages, per_stage * (part.stop - k))
             bar(part.stop - k)
     return log_weights
+
+
+def _binary_runs(model: RBM, base, rows):
+    """run(stages, work) -> log w so far, for an RBM: a chain a row."""
+    log_weights, scratch, free = np.zeros(len(rows)), np.empty_like(rows), np.ones(model.n_units, dtype=bool)
+    arrays = model.W, np.ascontiguousarray(model.W.T), base, model.a, model.b, free
+
+    def run(stages, work: float) -> np.ndarray:
+        kernels.run_binary_annealing(len(rows), rows, log_weights, scratch, *arrays, *stages, work=work)
+        return log_weights
+
+    return run
+
+
+def _gaussian_runs(model: GRBM, rows):
+    """The same for a GRBM: LANES chains a tile."""
+    (nv, nh), tiles, free = model.W.shape, to_tiles(rows), np.ones(model.n_units, dtype=bool)
+    log_weights, scratch = np.zeros((len(tiles), LANES)), sweep_scratch(len(tiles), nv, nh)
+    AT, deviation = np.ascontiguousarray((model.W / model.variance[:, None]).T), np.sqrt(model.variance)
+    arrays = np.array(model.W), AT, np.zeros(nv), np.array(model.mu), deviation, np.array(model.b), free
+
+    def run(stages, work: float) -> np.ndarray:
+        kernels.run_gaussian_annealing(len(tiles), tiles, log_weights, scratch, *arrays, *stages, work=work)
+        return log_weights.ravel()[: len(rows)]
+
+    return run

@@ -8,8 +8,11 @@ import numpy as np
 
 from ebm_ref.compile import jit, over_chains
 from ebm_ref.kernels.gibbs import add_rows, draw_layer
-from ebm_ref.kernels.grbm import draw_normals
+from ebm_ref.kernels.grbm import sweep
+from ebm_ref.kernels.langevin import add_products, set_rows
+from ebm_ref.kernels.noise import LANES
 from ebm_ref.maths.scalars import softplus
+from ebm_ref.maths.smooth import exp_minus, log1p_unit
 
 
 def hidden_ratio(c, before, after):
@@ -49,30 +52,40 @@ def binary_annealing(
             draw_layer(x, z, free[:nv], 0, c1, step, purpose, k0, k1)
 
 
-def gaussian_annealing(
-    chain, states, log_weights, scratch, W, WT, mu, deviation, b, zero, free, before, after, moves, address, start
+def add_hidden_ratio(total, c, before, after):
+    """total += sum_j softplus(after c_j) - softplus(before c_j), in the lanes of a tile; before and after >= 0."""
+    for j in range(len(c) // LANES):
+        cj = c[j * LANES : (j + 1) * LANES]
+        for l in range(len(total)):
+            x = cj[l] if cj[l] > 0.0 else 0.0
+            soft = log1p_unit(exp_minus(after * abs(cj[l]))) - log1p_unit(exp_minus(before * abs(cj[l])))
+            total[l] += (after - before) * x + soft
+
+
+add_hidden_ratio = jit(add_hidden_ratio)
+
+
+def gaussian_annealing_tile(
+    tile, states, log_weights, scratch, W, AT, zero, mu, deviation, b, free, before, after, moves, address, start
 ):  # fmt: skip
-    """A GRBM: weights t W, hidden bias t b; mu and the variances stay, so the quadratic part cancels in the ratio."""
-    nv = len(mu)
-    purpose, k0, k1, c1 = address[0], address[1], address[2], address[3] + np.uint64(chain)
-    v, h = states[chain, :nv], states[chain, nv:]
-    u, c = scratch[chain, :nv], scratch[chain, nv:]
+    """A GRBM: weights t W, hidden bias t b; mu and the variances stay, so the quadratic part cancels in the ratio.
+
+    states (tiles, units LANES), log_weights (tiles, LANES), AT = (W / s2)', zero (n_visible,).
+    """
+    n, m = W.shape
+    size, hidden = n * LANES, m * LANES
+    v, h, w = states[tile, :size], states[tile, size:], scratch[tile]
+    mean, c, rest = w[:size], w[size : size + hidden], w[size + hidden :]
+    words, z = rest[: 4 * LANES], rest[4 * LANES :]
+    purpose, k0, k1, chain = address[0], address[1], address[2], address[3] + np.uint64(tile * LANES)
     for k in range(len(moves)):
-        for i in range(nv):
-            u[i] = v[i] / (deviation[i] * deviation[i])
-        add_rows(c, b, u, W)
-        log_weights[chain] += hidden_ratio(c, before[k], after[k])
-        t = moves[k]
-        if t >= 0.0:
+        set_rows(c, b, LANES)
+        add_products(c, AT, v)
+        add_hidden_ratio(log_weights[tile], c, before[k], after[k])
+        if moves[k] >= 0.0:
             step = start + np.uint64(k)
-            for j in range(len(c)):
-                c[j] *= t
-            draw_layer(h, c, free[nv:], nv, c1, step, purpose, k0, k1)
-            add_rows(u, zero, h, WT)
-            for i in range(nv):
-                u[i] = mu[i] + t * u[i]
-            draw_normals(v, u, deviation, free[:nv], c1, step, purpose, k0, k1)
+            sweep(v, h, c, moves[k], mean, z, words, W, zero, mu, deviation, free, chain, step, purpose, k0, k1)
 
 
 run_binary_annealing = over_chains(binary_annealing)
-run_gaussian_annealing = over_chains(gaussian_annealing)
+run_gaussian_annealing = over_chains(gaussian_annealing_tile)

@@ -3,8 +3,9 @@
 Sum over the 2**n_hidden components:  log sum_h exp(b.h + sum_i z_i (mu_i + z_i/2)/s2_i),  z = Wh, by Gray code:
 z changes by one row of W' from state to state, and is summed afresh every REFRESH states against drift.
 
-Block Gibbs on rows [v, h]:  h_j = 1[u_j < sigmoid(b_j + sum_i W_ij v_i/s2_i)],  v_i = (mu + Wh)_i + sigma_i z_i;
-the normal z_i stands at the address (step, chain, i), the uniform u_j at (step, chain, nv + j).
+Block Gibbs on tiles of chains [v, h], as in kernels/langevin.py:  h_j = 1[u_j < sigmoid(b_j + sum_i W_ij v_i/s2_i)],
+v_i = (mu + Wh)_i + sigma_i z_i;  the normal z_i stands at the address (step, chain, i), the uniform u_j at
+(step, chain, nv + j).
 """
 
 import math
@@ -13,11 +14,10 @@ import numpy as np
 
 from ebm_ref.compile import jit, over_chains
 from ebm_ref.kernels.enumeration import REFRESH
-from ebm_ref.kernels.gibbs import add_rows, draw_layer
-from ebm_ref.kernels.noise import centred
+from ebm_ref.kernels.gibbs_langevin import draw_hidden
+from ebm_ref.kernels.langevin import add_products, set_rows
+from ebm_ref.kernels.noise import LANES, tile_normals
 from ebm_ref.maths.bits import gray, trailing_zeros
-from ebm_ref.maths.philox import LOW32, S2, S32, TIE, philox4x32
-from ebm_ref.maths.smooth import normal_quantile
 
 
 def mixture_gray(shard, first, out, scratch, WT, linear, half_precision, b, n_low):
@@ -60,39 +60,56 @@ def mixture_gray(shard, first, out, scratch, WT, linear, half_precision, b, n_lo
 run_mixture_gray = over_chains(mixture_gray, flags=("contract", "reassoc"))  # error bound: tests/exact, 50 digits
 
 
-def draw_normals(states, mean, deviation, free, chain, step, purpose, k0, k1):
-    """states[i] = mean[i] + deviation[i] z for the free visible units, z the normal at the unit's address."""
-    c2 = step & LOW32
-    c3 = purpose | ((step >> S32) << np.uint64(16))
-    for i in range(0, len(states), 4):
-        block = np.uint64(i) >> S2
-        h0, h1, h2, h3 = philox4x32(block, chain, c2, c3, k0, k1)
-        l0, l1, l2, l3 = philox4x32(block | TIE, chain, c2, c3, k0, k1)
-        for k in range(i, min(i + 4, len(states))):
-            lane = k - i
-            high = h0 if lane == 0 else h1 if lane == 1 else h2 if lane == 2 else h3
-            low = l0 if lane == 0 else l1 if lane == 1 else l2 if lane == 2 else l3
-            if free[k]:
-                states[k] = mean[k] + deviation[k] * normal_quantile(centred(high, low))
+def draw_visible(v, mean, z, deviation, free):
+    """v = mean + deviation z for the free visible units."""
+    for i in range(len(free)):
+        if free[i]:
+            s, k = deviation[i], i * LANES
+            vi, mi, zi = v[k : k + LANES], mean[k : k + LANES], z[k : k + LANES]
+            for l in range(len(vi)):
+                vi[l] = mi[l] + s * zi[l]
 
 
-draw_normals = jit(draw_normals)
+draw_visible = jit(draw_visible)
 
 
-def block_sweeps(chain, states, scratch, W, WT, mu, deviation, b, free, address, start, n_steps):
-    """n_steps of block Gibbs: h ~ p(h|v), then v ~ N(mu + Wh, diag deviation^2).  Rows [v, h] in place."""
-    nv = len(mu)
-    purpose, k0, k1, c1 = address[0], address[1], address[2], address[3] + np.uint64(chain)
-    v, h = states[chain, :nv], states[chain, nv:]
-    u, c = scratch[chain, :nv], scratch[chain, nv:]
+def sweep(v, h, c, t, mean, z, words, W, zero, mu, deviation, free, chain, step, purpose, k0, k1):
+    """h ~ Bernoulli(sigmoid(t c)), then v ~ N(mu + t Wh, diag deviation^2), in a tile; c becomes t c."""
+    n = len(mu)
+    for k in range(len(c)):
+        c[k] *= t
+    draw_hidden(h, c, free[n:], words, n, chain, step, purpose, k0, k1)
+    set_rows(mean, zero, LANES)
+    add_products(mean, W, h)
+    for i in range(n):
+        mi = mean[i * LANES : (i + 1) * LANES]
+        for l in range(len(mi)):
+            mi[l] = mu[i] + t * mi[l]
+    tile_normals(z, words, 0, chain, step, purpose, k0, k1)
+    draw_visible(v, mean, z, deviation, free[:n])
+
+
+sweep = jit(sweep)
+
+
+def block_tile(tile, states, scratch, W, AT, zero, mu, deviation, b, free, address, start, n_steps):
+    """n_steps of block Gibbs in place: states (tiles, units LANES), AT = (W / s2)', zero (n_visible,)."""
+    n, m = W.shape
+    size, hidden = n * LANES, m * LANES
+    v, h, w = states[tile, :size], states[tile, size:], scratch[tile]
+    mean, c, rest = w[:size], w[size : size + hidden], w[size + hidden :]
+    words, z = rest[: 4 * LANES], rest[4 * LANES :]
+    purpose, k0, k1, chain = address[0], address[1], address[2], address[3] + np.uint64(tile * LANES)
     for t in range(n_steps):
+        set_rows(c, b, LANES)
+        add_products(c, AT, v)
         step = start + np.uint64(t)
-        for i in range(nv):
-            u[i] = v[i] / (deviation[i] * deviation[i])
-        add_rows(c, b, u, W)
-        draw_layer(h, c, free[nv:], nv, c1, step, purpose, k0, k1)
-        add_rows(u, mu, h, WT)
-        draw_normals(v, u, deviation, free[:nv], c1, step, purpose, k0, k1)
+        sweep(v, h, c, 1.0, mean, z, words, W, zero, mu, deviation, free, chain, step, purpose, k0, k1)
 
 
-run_block_sweeps = over_chains(block_sweeps)
+run_block_tiles = over_chains(block_tile)
+
+
+def sweep_scratch(n_tiles: int, n_visible: int, n_hidden: int) -> np.ndarray:
+    """Room for the means, the logits, four units' words and the normals of a sweep."""
+    return np.empty((n_tiles, (n_visible + n_hidden + 4 + -(-n_visible // 4) * 4) * LANES))

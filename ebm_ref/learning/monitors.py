@@ -3,7 +3,7 @@
 log_likelihood          mean log p(x) over the training rows, nats a row, exact             small models
 validation_log_likelihood   the same on the validation rows
 pseudo_log_likelihood   mean log PL(x), nats a row, first MONITORED rows                    large models
-reconstruction_error    mean squared error of m(p(h|v)) over the rows, in squared units of v           large GRBMs
+reconstruction_error    mean squared error of m(p(h|v)), first MONITORED rows, in squared units of v   large GRBMs
 free_energy_gap         mean F(validation) - mean F(training), nats: log Z cancels; it grows with overfitting
 """
 
@@ -26,21 +26,20 @@ MONITORED = 1000
 def measure(model: Any, data: np.ndarray, validation: np.ndarray | None) -> dict[str, float]:
     """The numbers of one history entry."""
     values = {}
-    train = model.free_energy(data)
     if validation is not None:
-        values["free_energy_gap"] = float(model.free_energy(validation).mean() - train.mean())
+        values["free_energy_gap"] = float(model.free_energy(validation).mean() - model.free_energy(data).mean())
     if isinstance(model, RBM) and model.n_hidden > model.n_visible:
         n, width = enumerated(model.swapped())
     else:
         n, width = enumerated(model)
     if n > AFFORDABLE_TERMS.bit_length() or width * 2**n > AFFORDABLE_TERMS:
         if isinstance(model, GRBM):
-            values["reconstruction_error"] = reconstruction_error(model, data)
+            values["reconstruction_error"] = reconstruction_error(model, data[:MONITORED])
         elif isinstance(model, RBM) or model.n_hidden == 0:
             values["pseudo_log_likelihood"] = float(pseudo_log_likelihood(model, np.round(data[:MONITORED])).mean())
         return values
     log_z = log_partition(model, max_seconds=math.inf)
-    values["log_likelihood"] = float(-train.mean() - log_z)
+    values["log_likelihood"] = float(-model.free_energy(data).mean() - log_z)
     if validation is not None:
         values["validation_log_likelihood"] = float(-model.free_energy(validation).mean() - log_z)
     return values

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ebm_ref.kernels import grbm as kernels
-from ebm_ref.kernels.noise import Stream
+from ebm_ref.kernels.noise import Stream, from_tiles, to_tiles
 from ebm_ref.models.grbm import GRBM
 from ebm_ref.samplers.common import GaussianNoise, Info, free_units, joint_rows
 
@@ -50,9 +50,12 @@ class GaussianGibbs:
 
     def advance(self, state: np.ndarray, stream: Stream, start: int, n: int) -> tuple[np.ndarray, Info]:
         """n sweeps by the compiled loop, numbers at steps start, ..., start + n - 1; the input is not modified."""
-        m, rows = self.model, np.array(state)
-        kernels.run_block_sweeps(
-            len(rows), rows, np.empty_like(rows), m.W, np.ascontiguousarray(m.W.T), m.mu, np.sqrt(m.variance), m.b,
-            self.free, stream.address, np.uint64(start), n, work=len(rows) * n * (40.0 * m.n_units + 2 * m.W.size),
+        m, (nv, nh), tiles = self.model, self.model.W.shape, to_tiles(state)
+        AT = np.ascontiguousarray((m.W / m.variance[:, None]).T)
+        kernels.run_block_tiles(
+            len(tiles), tiles, kernels.sweep_scratch(len(tiles), nv, nh), np.array(m.W), AT, np.zeros(nv),
+            np.array(m.mu), np.sqrt(m.variance), np.array(m.b), self.free, stream.address, np.uint64(start), n,
+            work=tiles.size * n * (20.0 + nh),
         )  # fmt: skip
+        rows = from_tiles(tiles, len(state), m.n_units)
         return rows, Info(np.full(len(rows), n * m.n_units), n * m.n_units)
