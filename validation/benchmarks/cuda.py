@@ -109,10 +109,12 @@ def today() -> str:
 def kernels() -> dict[str, Callable[[], object]]:
     """A call that launches each kernel; the launches are recorded, nothing runs."""
     rbm, machine, rows = er.RBM.random(3, 2), er.BoltzmannMachine.random(3), np.zeros((2, 3))
+    grbm = er.GRBM.random(3, 2)
     samplers = {
         "block Gibbs": er.block_gibbs(rbm), "Gibbs": er.gibbs(machine),
         "Gibbs, random scan": er.gibbs(machine, "random"), "Metropolis": er.metropolis(machine),
-        "block Gibbs, GRBM": er.block_gibbs(er.GRBM.random(3, 2)), "ULA, GRBM": er.ula(er.GRBM.random(3, 2), 0.1),
+        "block Gibbs, GRBM": er.block_gibbs(grbm), "ULA, GRBM": er.ula(grbm, 0.1), "MALA, GRBM": er.mala(grbm, 0.1),
+        "Gibbs-Langevin": er.gibbs_langevin(grbm, [0.1]), "adjusted": er.gibbs_langevin(grbm, [0.1], adjust=True),
     }  # fmt: skip
     sums = {
         "log Z, product form": (rbm, "product"),
