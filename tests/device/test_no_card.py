@@ -23,6 +23,7 @@ def no_simulator(monkeypatch):
 CALLS = (
     lambda: er.exact.log_partition(RBM_3X2, device="cuda"),
     lambda: er.sample(er.block_gibbs(RBM_3X2), np.zeros((1, 3)), 1, seed=0, device="cuda"),
+    lambda: er.complete(er.block_gibbs(RBM_3X2), np.zeros((1, 3)), np.arange(3) > 1, 1, seed=0, device="cuda"),
 )
 
 

@@ -86,6 +86,14 @@ def test_the_components_have_the_density_and_the_moments(model):
     laws.close(table.score(v), model.score(v), 1e-10)
 
 
+def test_moments_are_those_of_probabilities_however_large_log_z_is():
+    """log Z of 1e6, one state in all: E[h] and E[hh'] are 0 or 1 to the last digits."""
+    model = er.GRBM([[1.0, -0.5, 1e-3]], [0.3], [0.0], [1e6 + 0.1, 3e5, -1e6])
+    got = er.exact.moments(model)
+    np.testing.assert_allclose(got.h, [1, 1, 0], rtol=4e-16, atol=1e-300)
+    np.testing.assert_allclose(got.hh, np.outer([1, 1, 0], [1, 1, 0]), rtol=4e-16, atol=1e-300)
+
+
 @pytest.mark.parametrize("model", GRBMS)
 def test_the_likelihood_gradient_is_the_derivative(model):
     v = laws_grbm.points(model)
