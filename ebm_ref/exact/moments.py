@@ -125,18 +125,19 @@ def _pair_moments(model: BoltzmannMachine | GRBM) -> tuple[np.ndarray, np.ndarra
     """E[s] (n,) and E[s s'] (n, n) of the enumerated units: all of a machine, the hidden ones of a GRBM."""
     log_z, (n, _) = log_partition(model), enumerated(model)
     n_low = min(BLOCK_BITS, n)
-    s, ss = np.zeros(n), np.zeros((n, n))
+    s, ss, all_weights = np.zeros(n), np.zeros((n, n)), 0.0
     for block in range(2 ** (n - n_low)):
         log_weights, low = log_weight_block(model, n_low, block)
         w = np.exp(log_weights - log_z)
         total, pairs = bit_sums(np.hstack([w[:, None], w[:, None] * low]))
         high = high_bits(block, n - n_low)
+        all_weights += total[0]
         s += np.concatenate([total[1:], high * total[0]])
         ss[:n_low, :n_low] += pairs[:, 1:]
         ss[:n_low, n_low:] += np.outer(total[1:], high)
         ss[n_low:, n_low:] += np.outer(high, high) * total[0]
     ss[n_low:, :n_low] = ss[:n_low, n_low:].T
-    return s, ss
+    return s / all_weights, ss / all_weights  # 1, up to the rounding of a large log Z
 
 
 M = TypeVar("M", RBM, BoltzmannMachine, GRBM)

@@ -15,11 +15,14 @@ from ebm_ref.models.rbm import RBM
 from ebm_ref.samplers.sample import sample
 
 
-def complete(sampler, observed, known, n_steps: int, seed: int, *, start=None, progress: bool = False) -> np.ndarray:
+def complete(
+    sampler, observed, known, n_steps: int, seed: int, *, start=None, device: str = "cpu", progress: bool = False
+) -> np.ndarray:
     """Rows (n, n_visible) that agree with ``observed`` where ``known`` is true, after ``n_steps`` of the sampler.
 
     known: a boolean mask (n_visible,).  start: rows whose unknown units the chains start from; by default fair coins
     (binary units) or N(0, 1).  Repeat a row of ``observed`` to draw several completions of it.
+    device: "cpu" or "cuda", as for ``sample``.
 
     >>> import ebm_ref as er
     >>> m = er.RBM.random(4, 3, 1.0)
@@ -39,6 +42,5 @@ def complete(sampler, observed, known, n_steps: int, seed: int, *, start=None, p
     start = require_rows("start", np.asarray(start, dtype=np.float64), model.n_visible)
     require_shape("start", start, *observed.shape)
     initial = np.where(known, observed, start)
-    return sample(sampler, initial, n_steps, seed, thin=max(1, n_steps), clamp=known, progress=progress).last[
-        :, : model.n_visible
-    ]
+    chain = sample(sampler, initial, n_steps, seed, thin=max(1, n_steps), clamp=known, device=device, progress=progress)
+    return chain.last[:, : model.n_visible]

@@ -57,7 +57,12 @@ class GibbsLangevin:
         moves = self.free[: self.model.n_visible]
         return np.where(moves, rho, 1.0), np.where(moves, tau2, 0.0)
 
-    def _coefficients(self) -> tuple[np.ndarray, np.ndarray]:
+    def half_precision(self) -> np.ndarray:
+        """1/(2 tau2) of (3), (n_visible,); 0 for clamped units."""
+        tau2 = self.inner[1]
+        return np.where(tau2 > 0, 0.5 / np.where(tau2 > 0, tau2, 1.0), 0.0)
+
+    def coefficients(self) -> tuple[np.ndarray, np.ndarray]:
         """(pull, noise), each (inner steps, n_visible), of v <- v + pull (m - v) + noise z: (1), or (2) at once."""
         if self.collapsed:
             rho, tau2 = self.inner
@@ -92,7 +97,7 @@ class GibbsLangevin:
         model, nv = self.model, self.model.n_visible
         v, h = state[:, :nv], state[:, nv:]
         v_new, mean = v, model.visible_mean(h)
-        for k, (pull, scale) in enumerate(zip(*self._coefficients(), strict=True)):
+        for k, (pull, scale) in enumerate(zip(*self.coefficients(), strict=True)):
             v_new = v_new + pull * (mean - v_new) + scale * noise.z[:, k]  # (1) or (2)
         h_new = np.where(self.free[nv:], noise.u[:, :-1] < model.hidden_probabilities(v_new), h).astype(np.float64)
         if not self.adjusted:
@@ -113,16 +118,14 @@ class GibbsLangevin:
 
     def _log_q(self, to: np.ndarray, at: np.ndarray, mean: np.ndarray) -> np.ndarray:
         """Minus the exponent of q(to | at): sum (to - rho at - (1-rho) mean)^2 / (2 tau2) over the free units."""
-        rho, tau2 = self.inner
-        half = np.where(tau2 > 0, 0.5 / np.where(tau2 > 0, tau2, 1.0), 0.0)
+        rho, half = self.inner[0], self.half_precision()
         return (half * ((to - mean) - rho * (at - mean)) ** 2).sum(axis=1)
 
     def advance(self, state: np.ndarray, stream: Stream, start: int, n: int) -> tuple[np.ndarray, Info]:
         """n steps by the compiled loop, numbers at steps start, ..., start + n - 1; the input is not modified."""
         model, (nv, nh) = self.model, self.model.W.shape
-        tiles, s2, (rho, tau2) = to_tiles(state), self.model.variance, self.inner
-        half = np.where(tau2 > 0, 0.5 / np.where(tau2 > 0, tau2, 1.0), 0.0)
-        pull, noise = self._coefficients()
+        tiles, s2, rho, half = to_tiles(state), self.model.variance, self.inner[0], self.half_precision()
+        pull, noise = self.coefficients()
         accepted = np.zeros(len(tiles) * LANES, dtype=np.int64)
         scratch = np.empty((len(tiles), (3 * nv + 2 * nh + 10 + -(-nv // 4) * 4) * LANES))
         kernels.run_gibbs_langevin(

@@ -23,6 +23,7 @@ def no_simulator(monkeypatch):
 CALLS = (
     lambda: er.exact.log_partition(RBM_3X2, device="cuda"),
     lambda: er.sample(er.block_gibbs(RBM_3X2), np.zeros((1, 3)), 1, seed=0, device="cuda"),
+    lambda: er.complete(er.block_gibbs(RBM_3X2), np.zeros((1, 3)), np.arange(3) > 1, 1, seed=0, device="cuda"),
 )
 
 
@@ -94,8 +95,8 @@ def test_what_has_no_twin_is_refused(monkeypatch):
         er.sample(Other(RBM_3X2, np.ones(5, dtype=bool)), np.zeros((1, 3)), 1, seed=0, device="cuda")
     with pytest.raises(BackendError, match=r"^device='cuda': expected dtype='float64', got 'float32'"):
         er.sample(er.block_gibbs(RBM_3X2, dtype="float32"), np.zeros((1, 3)), 1, seed=0, device="cuda")
-    with pytest.raises(BackendError, match=r"^device='cuda': of the Langevin samplers, ULA on a GRBM without a box"):
-        er.sample(er.mala(er.GRBM.random(2, 2), 0.1), np.zeros((1, 2)), 1, seed=0, device="cuda")
+    with pytest.raises(BackendError, match=r"^device='cuda': of the Langevin samplers, those of a GRBM without a box"):
+        er.sample(er.mala(er.GRBM.random(2, 2), 0.1, box=(-1, 1)), np.zeros((1, 2)), 1, seed=0, device="cuda")
     with pytest.raises(BackendError, match=r"^device='cuda': method='gray' of a GRBM runs on the CPU only"):
         er.exact.log_partition(er.GRBM.random(2, 2), method="gray", device="cuda")
     with pytest.raises(DomainError, match=r"^method='vectorized': runs on the CPU only"):

@@ -16,6 +16,8 @@ RBM_2X4 = er.RBM.random(2, 4, 3.0, seed=2)
 MACHINE_5 = er.BoltzmannMachine.random(5, seed=3, n_visible=4)
 STRONG = er.RBM([[400.0, -300.0], [1.0, 2.0]], [0.0, 3.0], [1.0, 2.0])  # not safe in product form
 GRBM_5X3 = er.GRBM.random(5, 3, 0.8, seed=4)
+GRBM_4X2 = er.GRBM.random(4, 2, 0.8, seed=6)  # a chain is one thread
+STEPS = [0.7, 0.4]
 STARTS = np.random.default_rng(0)
 
 
@@ -69,31 +71,13 @@ def ula(n_chains=4, n_steps=5, **options):
     return job
 
 
-def gibbs_langevin(n_chains=3, n_steps=3, n_inner=2):
-    """Two inner Langevin steps on v, then h ~ p(h|v): the kernel against the equations in NumPy, unit 1 clamped."""
-    m, stride, stream = GRBM_5X3, 8, er.Stream(4, "transition", first_chain=2)
-    start = np.hstack([STARTS.normal(size=(n_chains, 5)), STARTS.integers(0, 2, (n_chains, 3))])
-    free = np.arange(8) != 1
-    eta = np.outer([0.3, 0.1], m.variance) * free[:5]
-    pull, noise = eta / m.variance, np.sqrt(2 * eta)
+def grbm_rows(sampler, n_chains=3, n_steps=4, **options):
+    """States and acceptance rates of a sampler on a GRBM."""
+    start = STARTS.normal(size=(n_chains, sampler.model.n_visible))
 
     def job(device):
-        v, h = start[:, :5], start[:, 5:]
-        if device == "cpu":
-            for t in range(6, 6 + n_steps):
-                z, u = (draw(t, (n_chains, n_inner * stride + 3)) for draw in (stream.normal, stream.uniform))
-                for k in range(n_inner):
-                    v = v + pull[k] * (m.visible_mean(h) - v) + noise[k] * z[:, k * stride : k * stride + 5]
-                h = (u[:, n_inner * stride :] < m.hidden_probabilities(v)).astype(float)
-            return [v, h]
-        from ebm_ref.kernels.cuda.langevin import run_gibbs_langevin
-
-        rows = start.copy()
-        run_gibbs_langevin(
-            n_chains, 5, np.uint64(6), n_steps, rows, m.W / m.variance[:, None], m.W.T, m.mu, m.b, pull, noise, free,
-            stream.address,
-        )  # fmt: skip
-        return [rows[:, :5], rows[:, 5:]]
+        chain = er.sample(sampler, start, n_steps, seed=2**34 + 1, device=device, **options)
+        return [chain.states, chain.acceptance]
 
     return job
 
@@ -149,7 +133,16 @@ CHAINS = {
 CONTINUOUS = {
     "gaussian block": gaussian_chains(),
     "gaussian block, clamped": gaussian_chains(clamp=[1, 6]),
-    "gibbs_langevin": gibbs_langevin(),
+    "gibbs_langevin": grbm_rows(er.gibbs_langevin(GRBM_5X3, STEPS, relative=True), clamp=[1, 6], first_step=5),
+    "gibbs_langevin, collapsed": grbm_rows(er.gibbs_langevin(GRBM_5X3, STEPS, relative=True, collapsed=True)),
+    "gibbs_langevin, dsl": grbm_rows(er.gibbs_langevin(GRBM_4X2, [0.9], dsl_compat_batch_size=4)),
+    "adjusted": grbm_rows(er.gibbs_langevin(GRBM_5X3, STEPS, True, relative=True), first_step=2**32 - 1),
+    "adjusted, clamped": grbm_rows(er.gibbs_langevin(GRBM_5X3, STEPS, True, relative=True), clamp=[0, 5]),
+    "adjusted, collapsed": grbm_rows(
+        er.gibbs_langevin(GRBM_4X2, STEPS, True, relative=True, collapsed=True, adjust_step=2), n_steps=8
+    ),
+    "mala": grbm_rows(er.mala(GRBM_5X3, [0.4, 0.7, 0.5, 0.3, 0.9]), first_chain=6, first_step=3),
+    "mala, clamped": grbm_rows(er.mala(GRBM_4X2, 0.6, temperature=1.7), clamp=[2], n_steps=8),
     "ula": ula(),
     "ula, clamped": ula(clamp=[2], first_chain=3, first_step=7),
 }

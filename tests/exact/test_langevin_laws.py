@@ -6,7 +6,7 @@ import pytest
 from scipy.linalg import solve_discrete_lyapunov
 
 import ebm_ref as er
-from ebm_ref.errors import DomainError
+from ebm_ref.errors import DomainError, ShapeError
 from ebm_ref.models.analytic import Gaussian
 
 GAUSSIAN = Gaussian([1.0, -2.0, 0.5], [[2.0, 0.3, -0.4], [0.3, 1.1, 0.2], [-0.4, 0.2, 3.0]])
@@ -50,6 +50,30 @@ def test_one_dimension_in_words():
 
         exact = mpmath.quad(weighted_gap, [-12, -3, 0, 3, 12])
     assert er.exact.ula_kl_divergence(gaussian, lam) == pytest.approx(float(exact), rel=1e-12)
+
+
+@pytest.mark.parametrize("q", [1e-16, 1e-12, 3e-7, 0.0099, 0.0101, 1.0, 2 - 3e-13, 2.0, 2.5])
+def test_no_digits_are_lost_to_small_and_large_steps(q):
+    """A unit normal law, step q, against 60 digits: moments, covariance, bias, KL; inner steps too.
+
+    The bound: the rounding of q itself, which stands in 2 - q, and of the terms of KL where it is no series.
+    """
+    unit = Gaussian([0.0], [[1.0]])
+    with mpmath.workdps(60):
+        Q = mpmath.mpf(q)
+        for k in (0, 1, 3, 200):
+            mean, covariance = er.exact.ula_moments(unit, [1.0], k, q)
+            assert mean[0] == pytest.approx(float((1 - Q) ** k), rel=1e-12)
+            assert covariance[0, 0] == pytest.approx(
+                float(2 * Q * mpmath.fsum((1 - Q) ** (2 * j) for j in range(k))), rel=1e-12
+            )
+        if q >= 2:
+            return
+        r = 1 / (1 - Q / 2)
+        assert er.exact.ula_covariance(unit, q)[0, 0] == pytest.approx(float(r), rel=1e-14)
+        assert er.exact.ula_bias(unit, q)[0, 0] == pytest.approx(float(Q * r / 2), rel=1e-14)
+        assert er.exact.ula_kl_divergence(unit, q) == pytest.approx(float((r - 1 - mpmath.log(r)) / 2), rel=4e-14)
+        assert er.exact.gibbs_langevin_variance([q], [1.0])[0] == pytest.approx(float(r), rel=1e-14)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -97,3 +121,9 @@ def test_inner_chains(divisor):
         np.testing.assert_allclose(wide, 2 / (2 - 0.3) * variance, rtol=1e-12)
     with pytest.raises(DomainError, match="stable"):
         er.exact.gibbs_langevin_variance([5.0], variance)
+    with pytest.raises(DomainError, match=r"^step_sizes: expected positive numbers, got \[\[-0.1\]\]"):
+        er.exact.inner_chain([-0.1], variance)
+    with pytest.raises(DomainError, match=r"^variance: expected positive numbers"):
+        er.exact.inner_chain([0.1], [0.0])
+    with pytest.raises(ShapeError, match=r"^variance: expected shape \(any,\), got \(\)"):
+        er.exact.inner_chain([0.1], 1.0)

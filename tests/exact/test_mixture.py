@@ -86,6 +86,15 @@ def test_the_components_have_the_density_and_the_moments(model):
     laws.close(table.score(v), model.score(v), 1e-10)
 
 
+def test_moments_are_those_of_probabilities_however_large_log_z_is():
+    """log Z of 1e6, whose last digit is 1e-10: E[h_0] is 1, not 1 + 1e-10."""
+    model = er.GRBM([[1.0, -0.5]], [0.3], [0.0], [1e6 + 0.1, 0.7])
+    got = er.exact.moments(model)
+    p = 1 / (1 + np.exp(-(0.7 - 0.5 * 0.3 + 0.125 - 0.5)))  # W_0 W_1 + mu W_1 + W_1^2/2 beside b_1
+    laws.close(got.h, [1, p], 1e-9)
+    assert abs(got.h[0] - 1) <= 4e-16 >= abs(got.hh[0, 0] - 1)
+
+
 @pytest.mark.parametrize("model", GRBMS)
 def test_the_likelihood_gradient_is_the_derivative(model):
     v = laws_grbm.points(model)

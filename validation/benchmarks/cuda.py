@@ -109,10 +109,13 @@ def today() -> str:
 def kernels() -> dict[str, Callable[[], object]]:
     """A call that launches each kernel; the launches are recorded, nothing runs."""
     rbm, machine, rows = er.RBM.random(3, 2), er.BoltzmannMachine.random(3), np.zeros((2, 3))
+    grbm = er.GRBM.random(3, 2)
     samplers = {
         "block Gibbs": er.block_gibbs(rbm), "Gibbs": er.gibbs(machine),
         "Gibbs, random scan": er.gibbs(machine, "random"), "Metropolis": er.metropolis(machine),
-        "block Gibbs, GRBM": er.block_gibbs(er.GRBM.random(3, 2)), "ULA, GRBM": er.ula(er.GRBM.random(3, 2), 0.1),
+        "block Gibbs, GRBM": er.block_gibbs(grbm), "ULA, GRBM": er.ula(grbm, 0.1), "MALA, GRBM": er.mala(grbm, 0.1),
+        "Gibbs-Langevin": er.gibbs_langevin(grbm, [0.1]),
+        "Gibbs-Langevin, adjusted": er.gibbs_langevin(grbm, [0.1], adjust=True),
     }  # fmt: skip
     sums = {
         "log Z, product form": (rbm, "product"),
@@ -179,8 +182,9 @@ NOTES = """## What to expect
 - **log Z**: one fused multiply-add and one multiplication for each unit and state, in float64. At the 64 float64 lanes
   of each of 132 multiprocessors at 1.98 GHz (16.7e12 instructions a second) 784 x 30 cannot take less than 0.10 s,
   nor 64 x 38 less than 2.1 s. A thread holds 4 x 4 states: 8 loads from shared memory for 32 arithmetic instructions.
-- **Block Gibbs, ULA**: a chain is up to 128 threads, one for each four units, which meet after each half step. Single
-  sites: a chain is a thread, and states lie column by column; it takes 1e4 chains and more to fill a card.
+- **Block Gibbs, Langevin, Gibbs-Langevin**: a chain is up to 128 threads, one for each four units, which meet after
+  each part of a step. Single sites: a chain is a thread, and states lie column by column; it takes 1e4 chains and more
+  to fill a card.
 - Philox compiles to integer instructions only; no kernel uses local memory."""
 
 

@@ -1,15 +1,16 @@
 """How chains are shared out among CUDA threads.
 
 ``over_chains(body)``: (1) thread c of the grid runs body(c, *arrays), c < n_chains.
-``in_halves(first, second)``: a chain is ``lanes`` threads of a block, one for each four units as far as they go.
-    (2) In each step all run first(c, lane, lanes, step, *arrays), meet, and then run the second half.
+``in_parts(*parts)``: a chain is ``lanes`` threads of a block, one for each four units as far as they go.
+    (2) In each step all run part(c, lane, lanes, step, *arrays), part after part, and meet after each.
 (3) The first ``fills`` arrays hold a row per chain and are filled.  Where a thread is a chain they lie column by
     column on the card, so that neighbouring threads read neighbouring addresses.
-(4) All other arrays are read only, and the same for all threads.
+(4) All other arrays are read only, and the same for all threads; those of ``empty`` are scratch, a row per chain.
 """
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,7 @@ from numba import cuda
 
 from ebm_ref.compile import cuda_jit, jit
 
-THREADS = 128  # a block; in halves a chain has at most so many
+THREADS = 128  # a block; in parts a chain has at most so many
 
 
 def upload(value: Any, order: str = "C") -> Any:
@@ -63,35 +64,50 @@ def over_chains(body: Callable, *, fills: int = 1) -> Callable:
     return run
 
 
-def in_halves(first: Callable, second: Callable, *, fills: int = 1) -> Callable:
-    """``run(n_chains, units, start, n_steps, *arrays)`` on the card; a half step draws ``units`` units at most."""
-    first_half, second_half = jit(first), jit(second)
+def lanes_of(units: int) -> int:
+    """How many threads share a chain whose layers have ``units`` units at most."""
+    lanes = 1
+    while lanes < THREADS and 4 * lanes < units:
+        lanes *= 2
+    return lanes
+
+
+def in_parts(*parts: Callable, fills: int = 1) -> Callable:
+    """``run(n_chains, units, start, n_steps, *arrays)`` on the card; a part draws ``units`` units at most."""
+    step_parts = functools.reduce(_then, map(jit, parts), jit(_nothing))
 
     def threads(n_chains, start, n_steps, arrays):
         chain = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
-        lane, lanes = cuda.threadIdx.x, cuda.blockDim.x
         for t in range(n_steps):  # (2)
-            step = start + np.uint64(t)
-            if chain < n_chains:
-                first_half(chain, lane, lanes, step, *arrays)
-            cuda.syncthreads()
-            if chain < n_chains:
-                second_half(chain, lane, lanes, step, *arrays)
-            cuda.syncthreads()
+            step_parts(chain < n_chains, chain, cuda.threadIdx.x, cuda.blockDim.x, start + np.uint64(t), arrays)
 
     kernel = cuda_jit(threads)
 
     def run(n_chains: int, units: int, start: np.uint64, n_steps: int, *arrays: Any) -> None:
         if n_chains:
-            lanes = 1
-            while lanes < THREADS and 4 * lanes < units:
-                lanes *= 2
+            lanes = lanes_of(units)
             there, fetch = _placed(arrays, fills, "F" if lanes == 1 else "C")
             chains = THREADS // lanes
             launch(kernel, -(-n_chains // chains), (lanes, chains), n_chains, start, n_steps, there)
             fetch()
 
     return run
+
+
+def _nothing(exists, chain, lane, lanes, step, arrays):
+    """Before the first part."""
+
+
+def _then(earlier: Callable, part: Callable) -> Callable:
+    """(2): ``earlier``, then ``part``; threads without a chain only meet the others."""
+
+    def both(exists, chain, lane, lanes, step, arrays):
+        earlier(exists, chain, lane, lanes, step, arrays)
+        if exists:
+            part(chain, lane, lanes, step, *arrays)
+        cuda.syncthreads()
+
+    return jit(both)
 
 
 def _placed(arrays: tuple, fills: int, order: str) -> tuple[tuple, Callable[[], None]]:

@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from ebm_ref.compile import jit
-from ebm_ref.kernels.cuda.driver import in_halves, over_chains
+from ebm_ref.kernels.cuda.driver import in_parts, over_chains
 from ebm_ref.maths.philox import S32, bernoulli, philox4x32, uniform, word
 from ebm_ref.maths.scalars import sigmoid
 
@@ -117,7 +117,7 @@ def metropolis_updates(chain, states, accepted, J, c, sites, address, start, n_s
             accepted[chain] += 1
 
 
-run_block_sweeps = in_halves(hidden_half, visible_half)
+run_block_sweeps = in_parts(hidden_half, visible_half)
 run_site_sweeps = over_chains(site_sweeps)
 run_random_site_updates = over_chains(random_site_updates)
 run_metropolis_updates = over_chains(metropolis_updates, fills=2)  # states, accepted

@@ -12,7 +12,7 @@ Clamped coordinates have lam = d = s = 0.
 import numpy as np
 
 from ebm_ref.compile import jit
-from ebm_ref.kernels.cuda.driver import in_halves
+from ebm_ref.kernels.cuda.driver import in_parts
 from ebm_ref.kernels.cuda.gibbs import draw_layer
 from ebm_ref.kernels.noise import centred
 from ebm_ref.maths.philox import LOW32, S32, TIE, philox4x32
@@ -153,6 +153,6 @@ def outer_half(chain, lane, lanes, step, states, A, WT, mu, b, d, s, free, addre
     draw_layer(states[chain, nv:], states[chain, :nv], A, b, free[nv:], first_unit, lane, lanes, c1, step, address)
 
 
-run_gibbs_langevin = in_halves(inner_steps, outer_half)
-run_block_sweeps = in_halves(hidden_half, visible_half)
-run_ula_steps = in_halves(activities, ula_half, fills=3)  # states, active, diverged
+run_gibbs_langevin = in_parts(inner_steps, outer_half)
+run_block_sweeps = in_parts(hidden_half, visible_half)
+run_ula_steps = in_parts(activities, ula_half, fills=3)  # states, active, diverged
