@@ -133,6 +133,30 @@ def jit(function: Callable, *, flags: tuple[str, ...] = (), inlined: bool = Fals
     return _compile(function, name, set(flags), _is_ours(function), inlined)
 
 
+def vector_code(emit: Callable, twin: Callable) -> Callable:
+    """``twin(Z, S, w, c)``, in compiled code replaced by what ``emit`` writes in LLVM (kernels/panels.py)."""
+    if simulated() or config.DISABLE_JIT:
+        return twin
+    from numba.core import types
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def call(typing, Z, S, w, c):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            arrays = [
+                context.make_array(t)(context, builder, a) for t, a in zip(signature.args, args[:3], strict=False)
+            ]
+            width, n = builder.extract_value(arrays[0].shape, 1), builder.extract_value(arrays[1].shape, 0)
+            number = signature.args[0].dtype
+            pointers = [array.data for array in arrays]
+            emit(builder, context.get_data_type(number), number.bitwidth, *pointers, args[3], width, n)
+            return context.get_dummy_value()
+
+        return types.void(Z, S, w, c), generate
+
+    return call
+
+
 def cuda_jit(kernel: Callable) -> Callable:
     """Compile a CUDA kernel when it is first launched.  Multiply and add may be fused, nothing else is relaxed."""
     from numba import cuda

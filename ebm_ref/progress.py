@@ -8,10 +8,13 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def track(total: float, what: str, *, enabled: bool = True) -> Iterator[Callable[[float], None]]:
-    """``with track(n, "sampling") as bar: ...; bar(1)``: a bar with the remaining time, gone when the work is done."""
+def track(total: float, what: str, *, enabled: bool = True) -> Iterator[Callable[..., None]]:
+    """``with track(n, "sampling") as bar: ...; bar(1)``: a bar with the remaining time, gone when the work is done.
+
+    ``bar(amount, doing)`` also says in words what is being done.
+    """
     if not (enabled and sys.stderr.isatty()):
-        yield lambda amount: None
+        yield lambda amount, doing="": None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -19,4 +22,4 @@ def track(total: float, what: str, *, enabled: bool = True) -> Iterator[Callable
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda amount: bar.update(task, advance=amount)
+        yield lambda amount, doing="": bar.update(task, advance=amount, **{"description": doing} if doing else {})

@@ -4,17 +4,19 @@ import json
 import math
 
 import jsonschema
+import numpy as np
 import pytest
 
-from ebm_ref.benchmarks import running, scaling
-from ebm_ref.benchmarks.rows import OURS, Benchmark, Measured, Session, against_fastest, not_run
+import ebm_ref
+from ebm_ref.benchmarks import langevin, running, scaling
+from ebm_ref.benchmarks.rows import OURS, Benchmark, Measured, Row, Session, against_fastest, not_run
 from ebm_ref.benchmarks.timing import Timing, interleaved, ratio
 from ebm_ref.cli import main
 
 NUMBER = {"type": "number"}
 SCHEMA = {
     "type": "object",
-    "required": ["machine", "limits", "quick", "repeats", "rows"],
+    "required": ["machine", "limits", "quick", "repeats", "stopped", "rows"],
     "properties": {
         "machine": {
             "type": "object",
@@ -35,7 +37,8 @@ SCHEMA = {
             "items": {
                 "type": "object",
                 "required": [
-                    "name", "work", "target", "at_least", "unit", "measured", "verdict", "remark", "seconds",
+                    "name", "work", "target", "at_least", "unit", "measured", "verdict", "remark", "load",
+                    "seconds",
                 ],
                 "properties": {
                     "target": NUMBER,
@@ -72,9 +75,10 @@ def test_json_follows_the_schema(capsys, tmp_path):
 
 
 def test_the_table_says_that_quick_figures_mean_nothing(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "100")
     status, printed, _ = run(capsys, "--quick", "--rows", "matrix_gibbs")
     assert status == 0
+    assert max(map(len, printed.splitlines())) <= 100
     for words in ("mean nothing", "transition matrix, 6 x 6, Gibbs", "<= 1 s", "dgemm"):
         assert words in printed
 
@@ -83,7 +87,7 @@ def test_names_of_the_rows(capsys):
     status, printed, _ = run(capsys, "--list")
     assert status == 0
     names = [line.split()[0] for line in printed.splitlines()]
-    assert {"import", "log_z_784x25", "moments"} <= set(names)
+    assert {"import", "log_z_784x25", "moments", "gibbs_784x500", "gibbs_sites", "mala", "cd_batch10"} <= set(names)
     assert len(set(names)) == len(names)
 
 
@@ -139,9 +143,53 @@ def test_a_row_that_fails_says_so_and_the_table_goes_on():
         raise RuntimeError("no luck\nmore words")
 
     rows = (Benchmark("bad", "work", 1.0, "x", broken), Benchmark("good", "work", 1.0, "x", lambda s: not_run("why")))
-    body = running.report(rows, True, 5, lambda share: None)
+    body = running.report(rows, True, 5, lambda share, doing="": None)
     assert [row["remark"] for row in body["rows"]] == ["RuntimeError: no luck", "why"]
     assert {row["verdict"] for row in body["rows"]} == {"not run"}
+
+
+def test_a_row_that_falls_short_says_why():
+    row = Benchmark("x", "work", 3.0, "x", lambda session: Measured(2.0, {}, "words"), limit="bound by memory")
+    assert row.run(Session(quick=True)).remark.startswith("bound by memory")
+    assert row.run(Session(quick=True)).remark.endswith("words")
+    crowded = Row(row, Measured(2.0), load=1000.0)
+    assert "load 1000.0 on" in crowded.remark
+    assert Row(row, Measured(4.0, {}, "words"), load=1000.0).remark == "words"
+
+
+def test_ctrl_c_keeps_the_rows_that_are_done(capsys, monkeypatch):
+    def interrupted(session):
+        raise KeyboardInterrupt
+
+    rows = (
+        Benchmark("good", "work", 1.0, "x", lambda session: Measured(2.0)),
+        Benchmark("long", "work", 1.0, "x", interrupted),
+    )
+    monkeypatch.setattr(running, "chosen", lambda patterns: rows)
+    status, printed, error = run(capsys, "--quick", "--json")
+    assert status == 130
+    assert "1 of 2 rows" in error
+    body = json.loads(printed)
+    assert body["stopped"]
+    assert [row["name"] for row in body["rows"]] == ["good"]
+
+
+@pytest.mark.parametrize(
+    "name", ["gibbs_16x8", "gibbs_sites", "gibbs_784x500_products", "ula", "gibbs_langevin", "pcd_batch10"]
+)
+def test_each_kind_of_row_measures(name):
+    """Whatever peers are installed; what is missing is said."""
+    (benchmark,) = running.chosen([name])
+    row = benchmark.run(Session(quick=True))
+    assert row.measured.times[OURS].median > 0, row.remark
+
+
+def test_written_langevin_agrees_with_the_model():
+    """The energy that peers get is the model's marginal."""
+    model = ebm_ref.GRBM.random(3, 2, 0.7)
+    v = np.random.default_rng(0).standard_normal((4, 3))
+    written = langevin.marginal(lambda c: np.logaddexp(0.0, c), model, lambda leaf: leaf)
+    np.testing.assert_allclose(written(v), model.free_energy(v), rtol=1e-12)
 
 
 def test_the_figure_names_its_axes():

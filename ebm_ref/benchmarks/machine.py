@@ -55,9 +55,9 @@ class Limits:
         self.measured.setdefault(name, []).append(rate)
         return rate
 
-    def plain(self) -> dict[str, float]:
-        """Medians of all measurements of the run, for JSON; measures what was not asked for."""
-        for _ in range(self.repeats):
+    def plain(self, hurried: bool = False) -> dict[str, float]:
+        """Medians of all measurements of the run, for JSON; measures what was not asked for, ``hurried`` only once."""
+        for _ in range(1 if hurried else self.repeats):
             self.multiply_adds()
             self.multiply_adds(np.float32)
             self.bandwidth()

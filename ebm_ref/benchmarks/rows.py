@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,13 @@ from ebm_ref.benchmarks.machine import Limits
 from ebm_ref.benchmarks.timing import Timing, interleaved, ratio
 
 OURS = "ebm_ref"
+CROWDED = 1.5  # jobs a core, from which on a row that falls short names the load
 NO_PEER = "no peer is installed (pip install 'ebm-ref[peers]')"
+
+
+def system_load() -> float:
+    """Jobs that ran or waited in the last minute; NaN where the system does not tell."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,7 @@ class Benchmark:
     target    in ``unit``; to be reached from below if ``at_least``, else not to be exceeded
     unit      "x" (times the rival's speed or time), "s", "GB/s", "%", ...
     measure   takes a Session, warms up, measures
+    limit     what the work is bound by, said when the row falls short
     """
 
     name: str
@@ -76,13 +84,15 @@ class Benchmark:
     unit: str
     measure: Callable[[Session], Measured]
     at_least: bool = True
+    limit: str = ""
 
     def run(self, session: Session) -> Row:
         """Measure; whatever goes wrong in a peer gives a row that says so."""
+        load = system_load()
         try:
-            return Row(self, self.measure(session))
+            return Row(self, self.measure(session), load)
         except Exception as error:  # the table goes on
-            return Row(self, not_run(f"{type(error).__name__}: {error}".splitlines()[0]))
+            return Row(self, not_run(f"{type(error).__name__}: {error}".splitlines()[0]), load)
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,7 @@ class Row:
 
     benchmark: Benchmark
     measured: Measured
+    load: float = math.nan
 
     @property
     def verdict(self) -> str:
@@ -99,6 +110,15 @@ class Row:
         if math.isnan(value):
             return "not run"
         return "reached" if (value >= target if self.benchmark.at_least else value <= target) else "falls short"
+
+    @property
+    def remark(self) -> str:
+        """What the measurement says; of a row that falls short, first why."""
+        if self.verdict != "falls short":
+            return self.measured.remark
+        cores = os.cpu_count() or 1
+        crowd = f"load {self.load:.1f} on {cores} cores" if self.load > CROWDED * cores else ""
+        return "; ".join(part for part in (self.benchmark.limit, crowd, self.measured.remark) if part)
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
@@ -109,6 +129,6 @@ class Row:
         }
         return {
             "name": b.name, "work": b.work, "target": b.target, "at_least": b.at_least, "unit": b.unit,
-            "measured": None if math.isnan(m.value) else m.value, "verdict": self.verdict, "remark": m.remark,
-            "seconds": times,
+            "measured": None if math.isnan(m.value) else m.value, "verdict": self.verdict,
+            "remark": self.remark, "load": None if math.isnan(self.load) else self.load, "seconds": times,
         }  # fmt: skip

@@ -36,17 +36,28 @@ def report(
     benchmarks: Sequence[Benchmark],
     quick: bool,
     repeats: int,
-    advance: Callable[[float], None],
+    advance: Callable[..., None],
     *,
     with_scaling: bool = False,
 ) -> dict[str, Any]:
-    """Measure one after the other; ``advance`` is told each that is done.  The result is what JSON holds."""
+    """Measure one after the other; the result is what JSON holds.
+
+    ``advance(share, doing="")`` is told each row that begins and each that is done.  Ctrl-C ends the run and keeps the
+    rows that are done: then "stopped" is true.
+    """
     limits = Limits(quick)
     session = Session(quick, repeats, limits)
-    body: dict[str, Any] = {"machine": description(), "quick": quick, "repeats": repeats, "rows": []}
-    for benchmark in benchmarks:
-        body["rows"].append(benchmark.run(session).plain())
-        advance(1)
-    if with_scaling:
-        body["scaling"] = scaling.measure(session, advance)
-    return body | {"limits": limits.plain()}
+    body: dict[str, Any] = {
+        "machine": description(), "quick": quick, "repeats": repeats, "stopped": False, "rows": [],
+    }  # fmt: skip
+    try:
+        for benchmark in benchmarks:
+            advance(0, benchmark.work)
+            body["rows"].append(benchmark.run(session).plain())
+            advance(1)
+        if with_scaling:
+            advance(0, "how time grows")
+            body["scaling"] = scaling.measure(session, advance)
+    except KeyboardInterrupt:
+        body["stopped"] = True
+    return body | {"limits": limits.plain(hurried=body["stopped"])}

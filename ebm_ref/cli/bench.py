@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,9 @@ import click
 
 from ebm_ref.progress import track
 
-STYLES = {"reached": "green", "falls short": "red", "not run": "dim"}
+COLOURS = {"reached": "green", "falls short": "red", "not run": "yellow"}
+COUNTED = {"reached": "reached", "falls short": "fall short", "not run": "not run"}
+STOPPED = 130  # the exit status of a program that Ctrl-C ended
 
 
 @click.command()
@@ -34,7 +39,8 @@ def bench(
     """Measure speed: each row some work, its target, what came out, and what limits it.
 
     Contestants take turns and medians are compared; compilation and warming up are not counted. Peers (PyTorch, JAX,
-    scikit-learn) take part where they are installed. Exit status 0 also when rows fall short: they are results.
+    scikit-learn, blackjax, torchebm) take part where they are installed. Exit status 0 also when rows fall short: they
+    are results. Ctrl-C ends the run and shows the rows that are done.
     """
     from ebm_ref.benchmarks import running
 
@@ -45,14 +51,17 @@ def bench(
         return
     with track(len(benchmarks) + bool(figure), "measuring", enabled=not quiet) as bar:
         body = running.report(benchmarks, quick, repeats, bar, with_scaling=bool(figure))
-    if figure:
-        draw(body["scaling"], Path(figure))
+    if "scaling" in body:
+        draw(body["scaling"], Path(figure or ""))
     if out:
         Path(out).write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
     if as_json:
         click.echo(json.dumps(body))
     else:
         show(body)
+    if body["stopped"]:
+        click.echo(f"stopped after {len(body['rows'])} of {len(benchmarks)} rows", err=True)
+        sys.exit(STOPPED)
 
 
 def draw(curves: dict[str, Any], path: Path) -> None:
@@ -65,28 +74,33 @@ def draw(curves: dict[str, Any], path: Path) -> None:
 
 
 def show(body: dict[str, Any]) -> None:
-    """The table on the terminal."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+    """The table on the terminal: a line of figures for each row, and under it what there is to say."""
     where, limits = body["machine"], body["limits"]
-    table = Table(title="QUICK RUN: the figures mean nothing" if body["quick"] else None, box=None, pad_edge=False)
-    for heading in ("work", "target", "measured", "", "remark"):
-        table.add_column(heading, justify="right" if heading in ("target", "measured") else "left")
+    width = min(max(shutil.get_terminal_size((100, 24)).columns, 80), 120)
+    wide = width - 41
+    if body["quick"]:
+        click.secho("QUICK RUN: the figures mean nothing", bold=True)
+    click.secho(f"{'work':{wide}} {'target':>14} {'measured':>13}", bold=True)
     for row in body["rows"]:
-        verdict = Text(row["verdict"], style=STYLES[row["verdict"]])
-        table.add_row(row["work"], target(row), measured(row), verdict, row["remark"])
-    console = Console()
-    console.print(table)
-    console.print(
-        f"{where['processor']}, {where['cores']} cores, {where['threads']} threads, load {where['load']:.1f} at the"
-        f" start, {where['date']}, Python {platform.python_version()}; dgemm"
-        f" {limits['dgemm_multiply_adds_per_second'] / 1e9:.1f} and sgemm"
-        f" {limits['sgemm_multiply_adds_per_second'] / 1e9:.1f} G multiply-adds/s,"
-        f" copying {limits['copy_bytes_per_second'] / 1e9:.1f} GB/s",
-        highlight=False,
+        first, *rest = textwrap.wrap(row["work"], wide)
+        mark = click.style(row["verdict"], fg=COLOURS[row["verdict"]])
+        click.echo(f"{first:{wide}} {target(row):>14} {measured(row):>13} {mark}")
+        for line in rest:
+            click.echo(line)
+        for line in textwrap.wrap(row["remark"], width - 4):
+            click.echo("    " + click.style(line, dim=True))
+    verdicts = [row["verdict"] for row in body["rows"]]
+    counts = ", ".join(
+        f"{verdicts.count(verdict)} {words}" for verdict, words in COUNTED.items() if verdict in verdicts
     )
+    summary = (
+        f"{counts or 'nothing was measured'}. {where['processor']}, {where['cores']} cores, {where['threads']} threads,"
+        f" load {where['load']:.1f} at the start, {where['date']}, Python {platform.python_version()}; dgemm"
+        f" {limits['dgemm_multiply_adds_per_second'] / 1e9:.1f} and sgemm"
+        f" {limits['sgemm_multiply_adds_per_second'] / 1e9:.1f} G multiply-adds/s, copying"
+        f" {limits['copy_bytes_per_second'] / 1e9:.1f} GB/s."
+    )
+    click.echo("\n" + textwrap.fill(summary, width))
 
 
 def target(row: dict[str, Any]) -> str:

@@ -1,55 +1,29 @@
 """Block Gibbs on chains side by side: the rows of kernels/gibbs.block_sweeps, bit for bit, in full vector registers.
 
 Layers stand unit by unit, (units, width): one row holds a unit in ``width`` chains, which are neighbours in memory, so
-every inner loop runs over chains and no chain sees another.  Units are padded with zeros to multiples of four.
-(1) Z_j = bias_j + sum_i W_ij S_i, in the order of i:  four i and four j at a time, so 16 multiply-adds share 12 loads
-    and stores.  States are 0 or 1, so a product is exact and a multiply-add rounds as the addition of a row does.
+every inner loop runs over chains and no chain sees another.
+(1) Z_j = bias_j + sum_i W_ij S_i, in the order of i, by kernels/panels.  States are 0 or 1, so a product is exact and a
+    multiply-add rounds as the addition of a row does.
 (2) The first words of four units in all chains by one loop over Philox.
-(3) u < sigmoid(z) where u (1 + e) < (1 if z >= 0 else e), e = exp(-|z|), in single precision.  Its error is below
-    MARGIN / 8; where the two sides are nearer than MARGIN (about once in 10^5), the exact rule of maths/philox decides.
+(3) u < sigmoid(z) where  gap = u (1 + e) - (1 if z >= 0 else e) < 0,  e = exp(-|z|), in single precision.  Its error is
+    below MARGIN / 8; where |gap| is less than the margin, the exact rule of maths/philox decides.
+(4) Double precision at the price of single: Z is summed in float32, which errs by at most
+        d_j = (n + 3) 2^-24 (|bias_j| + sum_i |W_ij|),   n terms, roundings of W and of either sum included.
+    |dgap/dz| <= 1, so the sign of the gap is right beyond MARGIN + d; within it the sum is done again in float64.
 """
 
 import numpy as np
 
 from ebm_ref.compile import jit, over_chains
-from ebm_ref.maths.activations import exp_minus_single
+from ebm_ref.kernels.panels import COLUMNS, UNITS, add_products
+from ebm_ref.maths.activations import exp_minus_fused
 from ebm_ref.maths.philox import LOW32, S32, bernoulli, philox4x32_inlined
 from ebm_ref.maths.scalars import sigmoid
 
-LANES, WIDEST = 16, 64  # chains of a block: a multiple of LANES, at most WIDEST
-MARGIN = np.float32(2.0**-18)
-ZERO, ONE, TWO_MINUS_32 = np.float32(0.0), np.float32(1.0), np.float32(2.0**-32)
-
-
-def pack(W, transposed, tiles):
-    """tiles[g, k, i, j] = W[4k + i, 4g + j], or of W' where ``transposed``; zero outside."""
-    n_groups, n_steps = tiles.shape[:2]
-    for g in range(n_groups):
-        for k in range(n_steps):
-            for i in range(4 * k, 4 * k + 4):
-                for j in range(4 * g, 4 * g + 4):
-                    row, column = (j, i) if transposed else (i, j)
-                    inside = row < W.shape[0] and column < W.shape[1]
-                    tiles[g, k, i - 4 * k, j - 4 * g] = W[row, column] if inside else 0.0
-
-
-def add_tiles(Z, S, tiles):
-    """(1) Z[4g + j] += tiles[g, k, i, j] S[4k + i], k and i in order."""
-    for g in range(len(tiles)):
-        z0, z1, z2, z3 = Z[4 * g], Z[4 * g + 1], Z[4 * g + 2], Z[4 * g + 3]
-        for k in range(tiles.shape[1]):
-            w = tiles[g, k]
-            p0, p1, p2, p3 = w[0, 0], w[0, 1], w[0, 2], w[0, 3]
-            q0, q1, q2, q3 = w[1, 0], w[1, 1], w[1, 2], w[1, 3]
-            r0, r1, r2, r3 = w[2, 0], w[2, 1], w[2, 2], w[2, 3]
-            t0, t1, t2, t3 = w[3, 0], w[3, 1], w[3, 2], w[3, 3]
-            s0, s1, s2, s3 = S[4 * k], S[4 * k + 1], S[4 * k + 2], S[4 * k + 3]
-            for c in range(len(z0)):
-                p, q, r, t = s0[c], s1[c], s2[c], s3[c]
-                z0[c] = (((z0[c] + p0 * p) + q0 * q) + r0 * r) + t0 * t
-                z1[c] = (((z1[c] + p1 * p) + q1 * q) + r1 * r) + t1 * t
-                z2[c] = (((z2[c] + p2 * p) + q2 * q) + r2 * r) + t2 * t
-                z3[c] = (((z3[c] + p3 * p) + q3 * q) + r3 * r) + t3 * t
+WIDEST = 64  # chains of a block at most
+MARGIN, WIDEST_MARGIN = 2.0**-18, 2.0**-7  # beyond the second, sums done again cost more than double precision
+ZERO, ONE, TWO_MINUS_24, S8 = np.float32(0.0), np.float32(1.0), np.float32(2.0**-24), np.uint32(8)
+FAR, CLOSE = np.int32(0), np.int32(1)
 
 
 def fill_words(words, block, chain, c2, c3, k0, k1):
@@ -63,76 +37,115 @@ def fill_words(words, block, chain, c2, c3, k0, k1):
 
 
 def gap(z, first):
-    """(3) left side minus right side, float32; ``first`` is the first word of u."""
+    """(3), float32; ``first`` is the first word of u."""
     z = np.float32(z)
-    e = exp_minus_single(abs(z))
-    return np.float32(np.float32(first) * TWO_MINUS_32 * (ONE + e) - (ONE if z >= ZERO else e))
+    e = exp_minus_fused(abs(z))
+    u = np.float32(np.int32(np.uint32(first) >> S8)) * TWO_MINUS_24
+    return np.float32(u * (ONE + e) - (ONE if z >= ZERO else e))
 
 
-pack = jit(pack)
-add_tiles = jit(add_tiles, flags=("contract",))  # a fused multiply-add: exact products, see (1)
 fill_words = jit(fill_words)
-gap = jit(gap, inlined=True)
+gap = jit(gap, flags=("contract",), inlined=True)
 
 
-def draw_unit(states, logits, words, unit, chain, step, purpose, k0, k1):
-    """states[c] ~ Bernoulli(sigmoid(logits[c])), one unit in all chains; ``words`` are its first words."""
-    n_close = 0
+def draw_quickly(states, logits, words, margin):
+    """(3) for all; CLOSE if any lies within the margin."""
+    close = FAR
     for c in range(len(states)):
         g = gap(logits[c], words[c])
-        states[c] = g < ZERO
-        n_close += abs(g) < MARGIN
-    if n_close:
-        for c in range(len(states)):
-            if abs(gap(logits[c], words[c])) < MARGIN:
-                p = sigmoid(np.float64(logits[c]))
-                states[c] = bernoulli(p, np.uint64(words[c]), unit, chain + np.uint64(c), step, purpose, k0, k1)
+        states[c] = ONE if g < ZERO else ZERO
+        close = np.int32(close | (CLOSE if abs(g) < margin else FAR))
+    return close
 
 
-draw_unit = jit(draw_unit)
+def settle(states, logits, words, margin, given, weights, bias, unit, chain, step, purpose, k0, k1):
+    """The exact rule for those of one unit that are close; weights, if any, are those of its sum in float64, (4)."""
+    for c in range(len(states)):
+        if abs(gap(logits[c], words[c])) < margin:
+            z = np.float64(logits[c])
+            if len(weights):
+                z = bias
+                for i in range(len(weights)):
+                    z += weights[i] if given[i, c] == ONE else 0.0
+            states[c] = bernoulli(sigmoid(z), np.uint64(words[c]), unit, chain + np.uint64(c), step, purpose, k0, k1)
 
 
-def draw_layer(S, Z, given, tiles, bias, free, first_unit, words, chain, step, purpose, k0, k1):
-    """S ~ p(layer | given); unit ``first_unit`` + j has its address.  Z and words are scratch."""
-    n = len(bias)
+draw_quickly = jit(draw_quickly, flags=("contract",))
+settle = jit(settle)
+
+
+def draw_layer(S, Z, given, tiles, bias, weights, margin, free, first_unit, words, chain, step, purpose, k0, k1):
+    """S ~ p(layer | given); unit ``first_unit`` + j has its address.  Z and words are scratch.
+
+    weights (units, n): row j is summed again where float32 does not decide; (units, 0) where Z decides.
+    """
+    n, width = len(bias), Z.shape[1]
+    margin = np.float32(margin)
     for j in range(n):
-        for c in range(Z.shape[1]):
+        for c in range(width):
             Z[j, c] = bias[j]
-    add_tiles(Z, given, tiles)
+    add_products(Z, given, tiles)
+    s, z, w = S.ravel(), Z.ravel(), words.ravel()
     c3 = purpose | ((step >> S32) << np.uint64(16))
     for block in range(first_unit >> 2, (first_unit + n + 3) >> 2):
         fill_words(words, np.uint64(block), chain, step & LOW32, c3, k0, k1)
-        for lane in range(4):
-            j = 4 * block + lane - first_unit
-            if 0 <= j < n and free[j]:
-                draw_unit(S[j], Z[j], words[lane], np.uint64(4 * block + lane), chain, step, purpose, k0, k1)
+        start, stop = max(4 * block - first_unit, 0), min(4 * block + 4 - first_unit, n)
+        offset = first_unit - 4 * block
+        moving = True
+        for j in range(start, stop):
+            moving &= free[j]
+        run = stop - start if moving else 1  # neighbours are drawn in one loop
+        for j in range(start, stop, run):
+            here, there = slice(j * width, (j + run) * width), slice((j + offset) * width, (j + run + offset) * width)
+            if free[j] and draw_quickly(s[here], z[here], w[there], margin):
+                for k in range(j, j + run):
+                    unit = np.uint64(first_unit + k)
+                    settle(
+                        S[k], Z[k], words[k + offset], margin, given, weights[k], bias[k], unit, chain, step, purpose,
+                        k0, k1,
+                    )  # fmt: skip
 
 
 draw_layer = jit(draw_layer)
 
 
-def batch_sweeps(block, width, states, out, to_hidden, to_visible, a, b, free, address, start, n_steps):
+def batch_sweeps(
+    block, width, states, out, left, to_hidden, to_visible, a, b, for_hidden, for_visible, margins, free, address,
+    start, n_steps,
+):  # fmt: skip
     """n_steps of block Gibbs from ``states`` to ``out`` (chains, nv + nh), for the block's ``width`` chains.
 
-    to_hidden, to_visible: W and W' as ``tiles`` packs them; their precision is that of the sums.
+    to_hidden, to_visible: W and W' as panels.tiles packs them; their precision is that of the sums.
+    for_hidden, for_visible: W' and W in float64, for (4); then ``left[block]`` is set, and nothing done, where a state
+    is neither 0 nor 1.  Without rows of weights the sums decide, and any number may stand in a state.
     """
     nv, nh = len(a), len(b)
     first = block * width
     n = min(width, len(states) - first)
     purpose, k0, k1, chain = address[0], address[1], address[2], address[3] + np.uint64(first)
-    X = np.zeros((4 * len(to_visible), width), to_visible.dtype)
-    H = np.zeros((4 * len(to_hidden), width), to_hidden.dtype)
+    X = np.zeros((UNITS * len(to_visible), width), to_visible.dtype)
+    H = np.zeros((UNITS * len(to_hidden), width), to_hidden.dtype)
     Z = np.zeros((max(len(X), len(H)), width), to_hidden.dtype)
     words = np.empty((4, width), np.uint32)
+    odd = False
     for c in range(n):
         for i in range(nv):
             X[i, c] = states[first + c, i]
+            odd |= X[i, c] != 0.0 and X[i, c] != 1.0
         for j in range(nh):
             H[j, c] = states[first + c, nv + j]
-    for t in range(n_steps):
+            odd |= H[j, c] != 0.0 and H[j, c] != 1.0
+    left[block] = odd and for_hidden.shape[1] > 0
+    for t in range(0 if left[block] else n_steps):
         step = start + np.uint64(t)
-        draw_layer(H, Z, X, to_hidden, b, free[nv:], nv, words, chain, step, purpose, k0, k1)
-        draw_layer(X, Z, H, to_visible, a, free[:nv], 0, words, chain, step, purpose, k0, k1)
+        draw_layer(
+            H, Z[: len(H)], X[:nv], to_hidden, b, for_hidden, margins[1], free[nv:], nv, words, chain, step, purpose,
+            k0, k1,
+        )  # fmt: skip
+        draw_layer(
+            X, Z[: len(X)], H[:nh], to_visible, a, for_visible, margins[0], free[:nv], 0, words, chain, step, purpose,
+            k0, k1,
+        )  # fmt: skip
     for c in range(n):
         for i in range(nv):
             out[first + c, i] = X[i, c]
@@ -143,15 +156,13 @@ def batch_sweeps(block, width, states, out, to_hidden, to_visible, a, b, free, a
 run_batch_sweeps = over_chains(batch_sweeps)
 
 
-def tiles(W: np.ndarray, dtype: str, transposed: bool = False) -> np.ndarray:
-    """W or W' in tiles of four by four, in the order in which (1) reads them."""
-    rows, columns = W.shape[::-1] if transposed else W.shape
-    packed = np.empty((-(-columns // 4), -(-rows // 4), 4, 4), dtype)
-    pack(W, transposed, packed)
-    return packed
+def sum_errors(W: np.ndarray, bias: np.ndarray) -> float:
+    """The largest d of (4) for a layer with weights W (terms, units)."""
+    size = np.abs(bias) + np.abs(W).sum(axis=0)
+    return float((len(W) + 3) * 2.0**-24 * size.max(initial=0.0))
 
 
 def block_width(n_chains: int, n_threads: int) -> int:
     """Chains of a block: wide, yet a block for each thread.  No chain's numbers depend on it."""
-    n_blocks = max(-(-n_chains // WIDEST), min(n_threads, -(-n_chains // LANES)))
-    return LANES * -(-n_chains // (LANES * max(n_blocks, 1)))
+    n_blocks = max(-(-n_chains // WIDEST), min(n_threads, -(-n_chains // (2 * COLUMNS))))
+    return COLUMNS * -(-n_chains // (COLUMNS * max(n_blocks, 1)))

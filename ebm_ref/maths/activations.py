@@ -124,6 +124,7 @@ def exp_minus_single(a):
     return series * np.int32((shifted.view(np.int32) << np.int32(23)) + ONE_BITS).view(np.float32)
 
 
+exp_minus_fused = jit(exp_minus_single, flags=("contract",), inlined=True)  # where the last bit does not count
 exp_minus_single = jit(exp_minus_single)
 
 

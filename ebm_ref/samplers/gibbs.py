@@ -19,7 +19,7 @@ from scipy.special import expit
 from ebm_ref.compile import get_num_threads
 from ebm_ref.errors import DomainError, require_choice, require_int
 from ebm_ref.kernels import gibbs as kernels
-from ebm_ref.kernels import gibbs_batch
+from ebm_ref.kernels import gibbs_batch, panels
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.grbm import GRBM
@@ -72,20 +72,43 @@ class BlockGibbs:
                 stream.address, np.uint64(start), n, work=n_chains * n * (20.0 * m.n_units + 2 * m.W.size),
             )  # fmt: skip
         else:
-            rows, width = np.empty(state.shape), gibbs_batch.block_width(n_chains, get_num_threads())
-            gibbs_batch.run_batch_sweeps(
-                -(-n_chains // width), width, np.ascontiguousarray(state, dtype=np.float64), rows, *self._packed,
-                self.free, stream.address, np.uint64(start), n,
-                work=n_chains * (n * (4.0 * m.n_units + m.W.size / 8) + m.n_units),
-            )  # fmt: skip
+            rows = self._side_by_side(np.ascontiguousarray(state, dtype=np.float64), stream, start, n)
         return rows, Info(np.full(n_chains, n * m.n_units), n * m.n_units)
+
+    def _side_by_side(self, state: np.ndarray, stream: Stream, start: int, n: int) -> np.ndarray:
+        """kernels/gibbs_batch, at first with sums in float32; in float64 throughout where a state is not binary."""
+        m, n_chains = self.model, len(state)
+        rows, width = np.empty(state.shape), gibbs_batch.block_width(n_chains, get_num_threads())
+        left = np.zeros(-(-n_chains // width), dtype=np.bool_)
+        for packed in (self._packed, self._packed_double):
+            gibbs_batch.run_batch_sweeps(
+                len(left), width, state, rows, left, *packed, self.free, stream.address, np.uint64(start), n,
+                work=n_chains * (n * (2.0 * m.n_units + m.W.size / 16) + m.n_units),
+            )  # fmt: skip
+            if not left.any():
+                break
+        return rows
 
     @cached_property
     def _packed(self) -> tuple[np.ndarray, ...]:
-        """W, W' in tiles, a and b, in the precision of the sums."""
-        m = self.model
-        tiles = (gibbs_batch.tiles(m.W, self.dtype, transposed) for transposed in (False, True))
-        return *tiles, m.a.astype(self.dtype), m.b.astype(self.dtype)
+        """W and W' in tiles, biases, weights to sum again, margins of the two layers: what the kernel decides by."""
+        W, a, b = self.model.W, self.model.a, self.model.b
+        if self.dtype == "float32":
+            return self._packed_in("float32")
+        margins = gibbs_batch.MARGIN + np.array([gibbs_batch.sum_errors(W.T, a), gibbs_batch.sum_errors(W, b)])
+        if W.size == 0 or not np.all(margins < gibbs_batch.WIDEST_MARGIN):
+            return self._packed_double
+        return *self._packed_in("float32")[:4], np.ascontiguousarray(W.T), W, margins
+
+    @cached_property
+    def _packed_double(self) -> tuple[np.ndarray, ...]:
+        return self._packed_in("float64")
+
+    def _packed_in(self, dtype: str) -> tuple[np.ndarray, ...]:
+        """The same where the sums in this precision decide."""
+        m, none = self.model, (np.empty((self.model.n_hidden, 0)), np.empty((self.model.n_visible, 0)))
+        tiles = panels.tiles(m.W, dtype), panels.tiles(m.W.T, dtype)
+        return *tiles, m.a, m.b, *none, np.full(2, gibbs_batch.MARGIN)
 
     def site_schedule(self) -> tuple[str, tuple[int, ...]]:
         """How the step is composed of site kernels: a product, in this order."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from members import RBM_2X4, RBM_3X2
 
 import ebm_ref as er
-from ebm_ref.kernels import gibbs, gibbs_batch
+from ebm_ref.kernels import gibbs, gibbs_batch, panels
 from ebm_ref.maths.philox import TWO53
 
 STREAM = er.Stream(2**63 + 5, "transition", first_chain=9)
@@ -38,13 +38,50 @@ def test_the_same_bits_as_one_chain_at_a_time(shape, n_chains):
     expected = one_by_one(model, free, rows, start, 4)
     sampler = er.samplers.gibbs.BlockGibbs(model, free)
     assert np.array_equal(sampler.advance(rows, STREAM, start, 4)[0], expected)
-    packed = [gibbs_batch.tiles(model.W, "float64", transposed) for transposed in (False, True)]
-    for width in (16, 48):
+    for width, packed in itertools.product((8, 48), (sampler._packed, sampler._packed_double)):
         out = np.full_like(rows, np.nan)
-        blocks = -(-n_chains // width)
+        left = np.zeros(-(-n_chains // width), dtype=np.bool_)
         address, first = STREAM.address, np.uint64(start)
-        gibbs_batch.run_batch_sweeps(blocks, width, rows, out, *packed, model.a, model.b, free, address, first, 4)
+        gibbs_batch.run_batch_sweeps(len(left), width, rows, out, left, *packed, free, address, first, 4)
         assert np.array_equal(out, expected)
+        assert not left.any()
+
+
+def test_sums_in_single_precision_decide_nothing_that_they_could_get_wrong():
+    """64 hidden units stand at the very edge: x W + b is exact in float64, its rounding to float32 crosses u."""
+    rng = np.random.default_rng(3)
+    rows = np.hstack([np.ones((40, 300)), np.zeros((40, 64))])
+    u = STREAM.uniform(0, (40, 364))[0, 300:]  # of the first chain
+    W = rng.normal(0.0, 0.1, (300, 64))
+    edge = np.log(u) - np.log1p(-u) - W.sum(axis=0)
+    for nudge in (-1e-9, 1e-9):
+        model = er.RBM(W, np.zeros(300), edge + nudge)
+        got = er.block_gibbs(model).advance(rows, STREAM, 0, 1)[0]
+        assert np.array_equal(got, one_by_one(model, np.ones(364, dtype=bool), rows, 0, 1))
+        assert np.all(got[0, 300:] == (nudge > 0))
+
+
+def test_states_between_0_and_1_are_summed_in_double_precision():
+    """Data of CD may be probabilities: h ~ p(h|x) from x as it is."""
+    model = er.RBM.random(30, 20, 0.3, seed=4)
+    rows = np.random.default_rng(0).random((50, 50))
+    got = er.block_gibbs(model).advance(rows, STREAM, 0, 1)[0]
+    assert np.array_equal(got, one_by_one(model, np.ones(50, dtype=bool), rows, 0, 1))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("width", [8, 24, 40])
+def test_panels_in_vector_registers(dtype, width):
+    """The LLVM code adds the terms of its plain twin, one after the other."""
+    rng = np.random.default_rng(width)
+    W, S, Z = rng.normal(size=(5, 7)), rng.integers(0, 2, (5, width)), rng.normal(size=(8, width))
+    S, Z, tiles = S.astype(dtype), Z.astype(dtype), panels.tiles(W, dtype)
+    expected = np.array(Z)
+    for g, w in enumerate(tiles):
+        for c in range(0, width, 32 // Z.itemsize):
+            panels.panel(1)(expected[4 * g : 4 * g + 4], S, w, c)
+    panels.add_products(Z, S, tiles)
+    assert np.array_equal(Z, expected)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 30.0, 1e4, 1e300])
@@ -73,7 +110,9 @@ def test_ties_and_near_ties_follow_the_exact_rule(z):
     words = np.array(first * 16, dtype=np.uint32)
     states, logits = np.full(len(words), np.nan), np.full(len(words), float(z))
     unit, chain, step, purpose, k0, k1 = (np.uint64(v) for v in (6, 3, 2, 255, 11, 0))
-    gibbs_batch.draw_unit(states, logits, words, unit, chain, step, purpose, k0, k1)
+    margin, none = np.float32(gibbs_batch.MARGIN), np.empty(0)
+    assert gibbs_batch.draw_quickly(states, logits, words, margin)
+    gibbs_batch.settle(states, logits, words, margin, np.empty((0, 0)), none, 0.0, unit, chain, step, purpose, k0, k1)
     for c, word in enumerate(words):
         low = int(gibbs.word(unit, np.uint64(3 + c), step, purpose, k0, k1, np.uint64(1 << 31))) >> 11
         assert states[c] == float(((int(word) << 21) | low) / TWO53 < float(p))
