@@ -49,7 +49,10 @@ class ContinuousBug:
 
     def fixture(self) -> ContinuousCase:
         """The case on which this bug is audited."""
-        return with_kernel(named(self.case), self.kernel, self.step_size, self.n_inner)
+        case = named(self.case, self.kernel)
+        if self.step_size is None and self.n_inner is None:
+            return case
+        return with_kernel(case, self.kernel, self.step_size, self.n_inner)
 
     def step(self, case: ContinuousCase | None = None) -> Step:
         """The wrong ``step(states, seed)``."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -307,8 +307,9 @@ FIXTURES: tuple[tuple[str, Callable[[str], ContinuousCase]], ...] = (
 NAMES = tuple(name for name, _ in FIXTURES)
 
 
+@lru_cache(maxsize=64)
 def named(name: str, kernel: str | None = None) -> ContinuousCase:
-    """The fixture of that name (one of NAMES), with another kernel if one is given.
+    """The fixture of that name (one of NAMES), with another kernel if one is given; the same object every time.
 
     >>> named("grbm_2x2").kernel, named("grbm_2x2", "mala").n_units
     ('block_gibbs', 2)

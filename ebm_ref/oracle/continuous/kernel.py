@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -20,6 +20,13 @@ from ebm_ref.oracle.statistics.seeds import NULL
 from ebm_ref.oracle.zoo import Alternative
 
 Plan = dict[str, Callable[[ContinuousSession], None]]
+
+
+@lru_cache(maxsize=64)
+def laws_of(case: ContinuousCase) -> tuple[CellLaw, tuple[Alternative, ...]]:
+    """The law of one step and those of the known mistakes: what a second check of the same case need not repeat."""
+    law = cell_law(case)
+    return law, alternatives(law)
 
 
 def alternatives(law: CellLaw) -> tuple[Alternative, ...]:
@@ -73,8 +80,7 @@ def check_continuous_kernel(
     wrong: tuple[Alternative, ...] = ()
     every: Plan = {"C4": tests_of.conservation, "C5": tests_of.symmetry, "S13": tests_of.independence}
     if has_law(case):
-        law = cell_law(case)
-        wrong = alternatives(law)
+        law, wrong = laws_of(case)
         every["C3"] = partial(tests_of.one_step, law=law, wrong=tuple(a.P for a in wrong))
         every["C3 single"] = partial(tests_of.single_rows, law=law)
     plan = {test: every[test] for test in kernel_tests_of(case)}

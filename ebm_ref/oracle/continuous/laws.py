@@ -131,7 +131,7 @@ class CellLaw:
             (mean, sd), (_, own) = recipe.gaussian(start[None]), right.gaussian(start[None])
             other = (v - mean) / sd
             w_other = w * np.exp(0.5 * (z**2 - other**2).sum(axis=1)) * np.prod(own / sd)
-            odds = recipe.hidden_odds(v)
+            odds = recipe.next_odds(x[:, nv:], v)
             for k, h in enumerate(recipe.hidden):
                 rows = np.hstack([v, np.tile(h, (len(z), 1))])
                 mass = w_other * odds[:, k] * recipe.chance(x, rows, other)

@@ -77,10 +77,10 @@ def hmc_ratio(m: Move) -> Array:
     return m.energy - m.new_energy + 0.5 * (m.momentum**2 - m.new_momentum**2).sum(axis=1)
 
 
-def residual_pair(m: Move) -> tuple[Array, Array]:
-    """The squared residuals of the inner chain, forward and backward, over 2 tau^2: each (n,)."""
+def residual_pair(m: Move, chain: tuple[Array, Array] | None = None) -> tuple[Array, Array]:
+    """The squared residuals of the inner chain (rho, tau), forward and backward, over 2 tau^2: each (n,)."""
     r, nv = m.recipe, m.recipe.n_visible
-    rho, tau = r.inner_chain()
+    rho, tau = r.inner_chain() if chain is None else chain
     v, w, h, k = m.x[:, :nv], m.y[:, :nv], m.x[:, nv:], m.y[:, nv:]
     ahead = (w - rho * v - (1 - rho) * r.mean(h)) ** 2 / (2 * tau**2)
     back = (v - rho * w - (1 - rho) * r.mean(k)) ** 2 / (2 * tau**2)
@@ -108,6 +108,8 @@ class Recipe:
     energy, gradient   of v, as believed;  eta (nv,);  log_ratio, accept as in (2)
     logits, mean, sd, var   of a GRBM's conditionals as believed: c(v), m(h), sigma as used for drawing, sigma^2
     hidden             all h (2^nh, nh)
+    marginal           v is pulled to m(p(h | v)), the score of p(v), not of p(v | h); right for one inner step only
+    refresh            h' is drawn, else it stays h
     """
 
     kernel: str
@@ -127,6 +129,8 @@ class Recipe:
     noise: float | Array = 1.0
     momentum: float | Array = 1.0
     visible_first: bool = False
+    marginal: bool = False
+    refresh: bool = True
     kicks: tuple[float, float] = (0.5, 0.5)
 
     def inner_chain(self) -> tuple[Array, Array]:
@@ -141,6 +145,12 @@ class Recipe:
         """p(h' | v) for each h', (n, 2^nh)."""
         logits = np.minimum(np.maximum(self.logits(v), -700.0), 700.0)
         return np.exp(logits @ self.hidden.T - np.logaddexp(0.0, logits).sum(axis=1, keepdims=True))
+
+    def next_odds(self, h: Array, end: Array) -> Array:
+        """p(h' | v' = end) for each h' (n, 2^nh), of kernels that move v first."""
+        if self.refresh:
+            return self.hidden_odds(end)
+        return (h[:, None, :] == self.hidden).all(axis=2).astype(np.float64)
 
     def propose(self, x: Array, z: Array) -> list[Outcome]:
         """(1): the possible proposals and their probabilities."""
@@ -157,9 +167,9 @@ class Recipe:
             end = self.mean(h) + self.sd * z
             odds, ends = self.hidden_odds(end), [end] * len(self.hidden)
         else:
-            rho, tau = self.inner_chain()
-            end = rho * v + (1 - rho) * self.mean(h) + tau * z
-            odds, ends = self.hidden_odds(end), [end] * len(self.hidden)
+            mean, sd = self.gaussian(x)
+            end = mean + sd * z
+            odds, ends = self.next_odds(h, end), [end] * len(self.hidden)
         return [
             (np.hstack([end, np.tile(k, (len(x), 1))]), odds[:, i])
             for i, (k, end) in enumerate(zip(self.hidden, ends, strict=True))
@@ -171,6 +181,8 @@ class Recipe:
         if self.kernel == "block_gibbs":
             return self.mean(h), self.sd
         rho, tau = self.inner_chain()
+        if self.marginal:
+            h = 1.0 / (1.0 + np.exp(-np.clip(self.logits(v), -700.0, 700.0)))
         return rho * v + (1 - rho) * self.mean(h), tau
 
     def leapfrog(self, x: Array, p: Array) -> tuple[Array, Array]:

@@ -9,36 +9,22 @@ import numpy as np
 
 from ebm_ref.oracle.continuous.bug import ContinuousBug, Step
 from ebm_ref.oracle.continuous.cases import ContinuousCase
-from ebm_ref.oracle.continuous.recipe import (
-    Move,
-    Recipe,
-    always,
-    backward,
-    forward,
-    hmc_ratio,
-    make_step,
-    metropolis,
-    residual_pair,
+from ebm_ref.oracle.continuous.recipe import Move, Recipe, always, backward, forward, hmc_ratio, make_step, metropolis
+from ebm_ref.oracle.continuous.zoo_gibbs_langevin import GIBBS_LANGEVIN_BUGS
+from ebm_ref.oracle.continuous.zoo_mutations import (
+    GIBBS,
+    HMC,
+    MALA,
+    ROOT,
+    Array,
+    Mutation,
+    accepting,
+    bug,
+    changed,
+    grbm_parts,
+    inner,
+    ratio,
 )
-
-Array = np.ndarray
-Mutation = Callable[[Recipe, ContinuousCase], Recipe | None]
-ROOT = float(np.sqrt(0.5))
-
-
-def ratio(log_ratio: Callable[[Move], Array]) -> Mutation:
-    """Another acceptance ratio."""
-    return lambda recipe, case: replace(recipe, log_ratio=log_ratio)
-
-
-def accepting(accept: Callable[[Array], Array]) -> Mutation:
-    """Another acceptance function of the same ratio."""
-    return lambda recipe, case: replace(recipe, accept=accept)
-
-
-def changed(**parts: object) -> Mutation:
-    """Fields replaced by constants."""
-    return lambda recipe, case: replace(recipe, **parts)  # type: ignore[arg-type]
 
 
 def stale_gradient(m: Move) -> Array:
@@ -68,45 +54,6 @@ def squared_step(m: Move) -> Array:
     return m.energy - m.new_energy + ((ahead - back) / (2 * eta**2)).sum(axis=1)
 
 
-# what a GRBM's conditionals may be believed to be --------------------------------------------------------------------
-
-
-def grbm_parts(
-    *,
-    power: float = 2.0,
-    bias: float = 1.0,
-    centred: bool = False,
-    mu: float = 1.0,
-    transposed: bool = False,
-    mean_by_variance: bool = False,
-    scaled: bool = False,
-    centred_mean: bool = False,
-) -> Mutation:
-    """logits b + (v / sigma^power) W and mean mu + W h, each with a mistake."""
-
-    def mutate(recipe: Recipe, case: ContinuousCase) -> Recipe | None:
-        if case.W is None or case.mu is None or case.b is None:
-            return None
-        if transposed and case.W.shape[0] != case.W.shape[1]:
-            return None
-        W, sd, b = case.W, np.sqrt(recipe.var), bias * case.b
-        up = W.T if transposed else W
-        centre, shift = (case.mu if centred else np.zeros_like(sd)), mu * case.mu
-
-        def logits(v: Array) -> Array:
-            return b + ((v - centre) / sd**power) @ up
-
-        def mean(h: Array) -> Array:
-            pull = h @ up.T
-            if mean_by_variance:
-                pull = pull * sd**2
-            return shift + (sd * pull if scaled else pull)
-
-        return replace(recipe, logits=logits, mean=mean)
-
-    return mutate
-
-
 def spread(make: Callable[[Array], Array]) -> Mutation:
     """Another standard deviation of v' given h."""
 
@@ -133,19 +80,6 @@ def beta_on_coupling_only(recipe: Recipe, case: ContinuousCase) -> Recipe | None
         return None
     extra = case.b * (1.0 / case.beta - 1.0)
     return replace(recipe, logits=lambda v: recipe.logits(v) + extra)
-
-
-def energy_over_batch(m: Move) -> Array:
-    """The change of energy halved, the proposals not: an energy of another temperature in the ratio."""
-    ahead, back = residual_pair(m)
-    return 0.5 * (m.energy - m.new_energy) + ahead - back
-
-
-def inner(change: int) -> Mutation:
-    """Another number of inner steps."""
-    return lambda recipe, case: (
-        replace(recipe, n_inner=recipe.n_inner + change) if recipe.n_inner + change > 0 else None
-    )
 
 
 def stale_half(recipe: Recipe, case: ContinuousCase) -> Step:
@@ -214,16 +148,8 @@ def until_moved(recipe: Recipe, case: ContinuousCase) -> Step:
     return step
 
 
-def bug(
-    kernel: str, id: str, number: int, words: str, mutate: Mutation | None = None, test: str = "C3", **more
-) -> ContinuousBug:
-    """A record with the defaults of its kernel."""
-    case = more.pop("case", {"mala": "gmm_1d", "hmc": "gmm_1d"}.get(kernel, "grbm_2x2"))
-    return ContinuousBug(id, number, words, case, kernel, (test,), mutate=mutate, **more)
-
-
-MALA, HMC, GIBBS, INNER, JOINT = "mala", "hmc", "block_gibbs", "gibbs_langevin", "gibbs_langevin_adjusted"
 KERNEL_BUGS: tuple[ContinuousBug, ...] = (
+    *GIBBS_LANGEVIN_BUGS,
     bug(MALA, "mala_no_proposal_ratio", 63, "proposal ratio missing", ratio(lambda m: m.energy - m.new_energy)),
     bug(MALA, "mala_ratio_inverted", 64, "proposal ratio inverted",
         ratio(lambda m: m.energy - m.new_energy - forward(m) + backward(m))),
@@ -281,19 +207,4 @@ KERNEL_BUGS: tuple[ContinuousBug, ...] = (
     bug(GIBBS, "gibbs_mean_field", 85, "v' = m(h') without its noise", wrap=mean_visible),
     bug(GIBBS, "gibbs_probabilities", 85, "h' = p(h | v), not a draw", test="D9", wrap=probabilities),
     bug(GIBBS, "gibbs_twice", 19, "two transitions in one call", wrap=twice),
-    bug(INNER, "inner_one_more", 74, "one inner step too many", inner(1)),
-    bug(INNER, "inner_one_less", 74, "one inner step too few", inner(-1)),
-    bug(INNER, "inner_noise", 51, "inner noise sqrt(eta) for sqrt(2 eta)", changed(noise=ROOT)),
-    bug(INNER, "inner_half_drift", 0, "inner drift halved", changed(drift=0.5)),
-    bug(INNER, "inner_sigma", 76, "sigma for sigma^2 in p(h | v)", grbm_parts(power=1.0)),
-    bug(INNER, "inner_exact", 0, "v' drawn exactly: block Gibbs where Gibbs-Langevin is claimed",
-        lambda r, c: replace(r, kernel="block_gibbs", visible_first=True)),
-    bug(JOINT, "joint_never_rejects", 68, "everything accepted: no adjustment", changed(accept=always)),
-    bug(JOINT, "joint_no_proposal_ratio", 63, "proposal ratio of v missing", ratio(lambda m: m.energy - m.new_energy)),
-    bug(JOINT, "joint_ratio_inverted", 64, "proposal ratio of v inverted",
-        ratio(lambda m: m.energy - m.new_energy + residual_pair(m)[1] - residual_pair(m)[0])),
-    bug(JOINT, "joint_batch_energy", 0, "energy halved in the ratio, not in the proposal", ratio(energy_over_batch)),
-    bug(JOINT, "joint_no_energy", 31, "free energies missing from the ratio",
-        ratio(lambda m: residual_pair(m)[0] - residual_pair(m)[1])),
-    bug(JOINT, "joint_ratio_sign", 70, "sign of the log ratio", accepting(lambda r: metropolis(-r))),
 )  # fmt: skip
