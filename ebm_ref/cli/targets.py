@@ -20,7 +20,7 @@ from ebm_ref.cli.inputs import emit
 from ebm_ref.errors import DomainError, EbmError
 from ebm_ref.oracle import Report, adapters
 from ebm_ref.oracle.adapters.callables import makes_steps
-from ebm_ref.oracle.cases import CONTINUOUS_NAMES, NAMES, Case, named
+from ebm_ref.oracle.cases import CONTINUOUS_NAMES, NAMES, TABLE_NAMES, Case, named
 from ebm_ref.oracle.rendering import report_html, report_json, report_junit
 from ebm_ref.progress import track
 
@@ -91,8 +91,9 @@ def chosen_cases(name: str, kernel: str | None) -> tuple[Case, ...]:
 def _case(name: str, kernel: str | None) -> Case:
     if name == "all":
         raise click.UsageError("--case: a file of samples has one case, got all")
-    if name not in (*NAMES, *CONTINUOUS_NAMES):
-        known = ", ".join((*NAMES, *CONTINUOUS_NAMES))
+    every = (*NAMES, *CONTINUOUS_NAMES, *TABLE_NAMES)
+    if name not in every:
+        known = ", ".join(every)
         raise click.UsageError(f"--case: there is no case {name}; expected all, or one of {known}")
     try:
         return named(name, kernel)
@@ -124,7 +125,7 @@ def verify_target(target: str, request: Request, outputs: Outputs) -> int:
 def verify_program(command: str, timeout: float, request: Request, outputs: Outputs) -> int:
     """A program over JSON lines, started anew for each case."""
 
-    if any(case.name in CONTINUOUS_NAMES for case in request.cases):
+    if any(case.name not in NAMES for case in request.cases):
         raise click.UsageError("--program: programs are judged on models of binary units; use --target")
 
     @contextmanager

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 PROFILES = ("smoke", "ci", "nightly", "certify")
 KERNELS = ("block_gibbs", "gibbs", "gibbs_random", "gibbs_palindromic", "metropolis", "ula", "mala", "hmc",
-           "gibbs_langevin", "gibbs_langevin_adjusted")  # fmt: skip
+           "gibbs_langevin", "gibbs_langevin_adjusted", "metropolis_sweep", "tempering", "swap",
+           "swap_even_odd")  # fmt: skip
 FOLDER = "ebm-ref-report"
 STUDY_SHARE = 30.0  # of the progress bar, in checks
 file_path = click.Path(dir_okay=False)

@@ -19,7 +19,7 @@ from scipy.sparse import csgraph
 from ebm_ref.errors import DomainError, require_choice
 from ebm_ref.oracle import zoo
 from ebm_ref.oracle.alternatives import energy_terms, pair_energy, symmetric_beliefs
-from ebm_ref.oracle.cases import NAMES, Case
+from ebm_ref.oracle.cases import Case, expression
 from ebm_ref.oracle.deterministic import (
     Alternative,
     CandidateError,
@@ -37,8 +37,7 @@ ROUNDING = 1e-12
 
 def replay_line(check: str, case: Case) -> str:
     """The line that repeats a deterministic check."""
-    name = f"cases.named({case.name!r}, {case.kernel!r})" if case.name in NAMES else "case"
-    return f"ebm_ref.oracle.{check}(f, {name})"
+    return f"ebm_ref.oracle.{check}(f, {expression(case)})"
 
 
 # matrices -------------------------------------------------------------------------------------------------------------

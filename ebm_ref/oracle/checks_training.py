@@ -21,7 +21,8 @@ import numpy as np
 from scipy import stats
 
 from ebm_ref.errors import DomainError, require_binary, require_choice, require_int, require_positive, require_rows
-from ebm_ref.oracle.cases import Case, frozen
+from ebm_ref.oracle.arrays import frozen
+from ebm_ref.oracle.cases import Case
 from ebm_ref.oracle.checks_formulas import flat_gradient, likelihood_statistics, parameter_labels, statistics_of
 from ebm_ref.oracle.deterministic import (
     Alternative,

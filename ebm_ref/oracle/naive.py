@@ -175,7 +175,7 @@ def random_scan(energies: Row, sites: Sequence[int], flip: Flip) -> Matrix:
     return rows
 
 
-def block_gibbs(energies: Row, n_visible: int, n_hidden: int, free: Sequence[int]) -> Matrix:
+def block_gibbs(energies: Row, n_visible: int, n_hidden: int, free: Sequence[int], flip: Flip = gibbs_flip) -> Matrix:
     """(9), unit by unit: each hidden unit given x, then each visible unit given the new h.  Units not free stay."""
     hidden = [i for i in range(n_visible, n_visible + n_hidden) if i in free]
     visible = [i for i in range(n_visible) if i in free]
@@ -185,8 +185,8 @@ def block_gibbs(energies: Row, n_visible: int, n_hidden: int, free: Sequence[int
         probability = 1.0
         for i in range(n_visible + n_hidden):
             if i in units:
-                flip = gibbs_flip(energies, start, i)
-                probability *= flip if (start ^ end) & 2**i else 1.0 - flip
+                p = flip(energies, start, i)
+                probability *= p if (start ^ end) & 2**i else 1.0 - p
             elif (start ^ end) & 2**i:
                 return 0.0
         return probability
@@ -211,9 +211,16 @@ KERNELS = (
 
 
 def transition_matrix(
-    energies: Row, kernel: str, n_visible: int, n_hidden: int = 0, clamped: Sequence[int] = ()
+    energies: Row,
+    kernel: str,
+    n_visible: int,
+    n_hidden: int = 0,
+    clamped: Sequence[int] = (),
+    flips: tuple[Flip, Flip] = (gibbs_flip, metropolis_flip),
 ) -> Matrix:
     """The exact transition matrix (2^n, 2^n) of one step of a named kernel; clamped units are never updated.
+
+    ``flips`` are the site updates of Gibbs and of Metropolis kernels, (6) and (7).
 
     block_gibbs        (9)
     gibbs              systematic scan, hidden units first, then the visible ones; 0 .. n-1 if nothing is hidden
@@ -228,15 +235,15 @@ def transition_matrix(
     free = [i for i in range(n_visible + n_hidden) if i not in clamped]
     order = [i for i in free if i >= n_visible] + [i for i in free if i < n_visible]
     if kernel == "block_gibbs":
-        return block_gibbs(energies, n_visible, n_hidden, free)
+        return block_gibbs(energies, n_visible, n_hidden, free, flips[0])
     if kernel == "gibbs":
-        return systematic(energies, order, gibbs_flip)
+        return systematic(energies, order, flips[0])
     if kernel == "gibbs_random":
-        return random_scan(energies, free, gibbs_flip)
+        return random_scan(energies, free, flips[0])
     if kernel == "gibbs_palindromic":
-        return systematic(energies, order + order[-2::-1], gibbs_flip)
+        return systematic(energies, order + order[-2::-1], flips[0])
     if kernel == "metropolis":
-        return random_scan(energies, free, metropolis_flip)
+        return random_scan(energies, free, flips[1])
     if kernel == "metropolis_sweep":
-        return systematic(energies, order, metropolis_flip)
+        return systematic(energies, order, flips[1])
     raise ValueError(f"kernel: expected one of {', '.join(KERNELS)}, got {kernel!r}")

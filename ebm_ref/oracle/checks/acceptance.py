@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ebm_ref.errors import require_choice
-from ebm_ref.oracle.cases import NAMES, Case
+from ebm_ref.oracle.cases import Case, expression
 from ebm_ref.oracle.checks.candidate import as_numpy
 from ebm_ref.oracle.deterministic import (
     Alternative,
@@ -75,8 +75,7 @@ def check_acceptance(
     (['S14'], 'accept_factor')
     """
     require_choice("case.kernel", case.kernel, ("metropolis",))
-    name = f"cases.named({case.name!r}, {case.kernel!r})" if case.name in NAMES else "case"
-    replay = f"oracle.check_acceptance(step, {name}, profile={profile!r}, seed={seed})"
+    replay = f"oracle.check_acceptance(step, {expression(case)}, profile={profile!r}, seed={seed})"
     bench = Flags(step, case, Seeds(seed), replay)
     n0, alpha = require_profile(profile), level_of_each(2)
     found: tuple[Diagnosis, ...] = ()

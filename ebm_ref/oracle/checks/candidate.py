@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ebm_ref.oracle.cases import Case
+from ebm_ref.oracle.cases import Case, TableCase
 
 Step = Callable[[np.ndarray, int], Any]
 
@@ -44,7 +44,7 @@ def subject_name(step: Callable[..., Any]) -> str:
 class Candidate:
     """Calls of one ``step`` on states of one case, as indices; counts its calls and rows."""
 
-    def __init__(self, step: Step, case: Case) -> None:
+    def __init__(self, step: Step, case: Case | TableCase) -> None:
         self.step, self.case = step, case
         self.calls = self.rows = 0
 
@@ -74,10 +74,13 @@ class Candidate:
 
     def off_support(self, new: np.ndarray, bad: np.ndarray, before: np.ndarray) -> Violation:
         """The violation of rows outside the support, with a guess at the reason."""
-        down, up = self.case.values
+        down, *_, up = self.case.values
         row = new[bad[0]]
         values = np.unique(new[bad].astype(float))[:6]
-        if self.case.clamp and np.isin(new, (down, up)).all():
+        if isinstance(self.case, TableCase):
+            allowed = ", ".join(map(str, self.case.values)) if len(self.case.values) < 9 else f"{down} to {up}"
+            name, why = "leaves the support", f"units of {self.case.name} are {allowed}"
+        elif self.case.clamp and np.isin(new, (down, up)).all():
             name, why = "moves a clamped unit", f"clamped units must keep {dict(self.case.clamp)}"
         elif np.isin(new, (-1, 1)).all() or np.isin(new, (0, 1)).all():
             name, why = (

@@ -18,7 +18,8 @@ import numpy as np
 
 from ebm_ref.errors import DomainError, require_int
 from ebm_ref.oracle import zoo
-from ebm_ref.oracle.cases import Case, frozen
+from ebm_ref.oracle.arrays import frozen
+from ebm_ref.oracle.cases import Case
 from ebm_ref.oracle.checks.kernel_tests import visible_group
 from ebm_ref.oracle.checks.runs import judged_run
 from ebm_ref.oracle.results import Report

@@ -14,7 +14,7 @@ import numpy as np
 
 from ebm_ref.errors import DomainError, InsufficientDataError, ShapeError, require_choice, require_int, require_positive
 from ebm_ref.oracle import zoo
-from ebm_ref.oracle.cases import NAMES, Case
+from ebm_ref.oracle.cases import Case, expression
 from ebm_ref.oracle.checks.candidate import as_numpy
 from ebm_ref.oracle.checks.diagnosis import diagnose
 from ebm_ref.oracle.results import Diagnosis, Report, Result
@@ -109,7 +109,7 @@ class FileCheck:
 
     def add(self, test: str, message: str, failed: bool, **numbers: Any) -> None:
         """Append a Result."""
-        case = f"cases.named({self.case.name!r}, {self.case.kernel!r})" if self.case.name in NAMES else "case"
+        case = expression(self.case)
         replay = f"oracle.check_samples(samples, {case}, {self.sampling!r}, thin={self.thin}, seed={self.seeds.seed})"
         self.results.append(
             Result(test, "fail" if failed else "pass", message, seed=self.seeds.seed, replay=replay, **numbers)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ebm_ref.errors import DomainError
-from ebm_ref.oracle.cases import NAMES, Case
+from ebm_ref.oracle.cases import Case, expression
 from ebm_ref.oracle.checks.candidate import Candidate, Violation
 from ebm_ref.oracle.results import Diagnosis, Report, Result
 from ebm_ref.oracle.statistics.chains import LAW_PART
@@ -79,7 +79,7 @@ class Session:
 
     def replay(self, test: str) -> str:
         """A line that repeats one test."""
-        case = f"cases.named({self.case.name!r}, {self.case.kernel!r})" if self.case.name in NAMES else "case"
+        case = expression(self.case)
         return f"oracle.{self.check}(step, {case}, profile={self.profile!r}, seed={self.seed}, tests=({test!r},))"
 
     def moved(self, starts: np.ndarray, test: str, stage: int, chunk: int) -> np.ndarray:

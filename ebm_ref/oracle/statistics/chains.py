@@ -88,10 +88,13 @@ def chain_test(
     full = g_statistic(
         np.where(support, pool, 0).reshape(len(pool), -1), np.maximum(expected, 1e-300).reshape(len(pool), -1)
     )
-    rate = np.clip(np.einsum("xy,xyf->xf", law.P, law.stays), 0.0, 1.0)
-    mean = n_x[:, :, 0] @ rate
-    variance = n_x[:, :, 0] @ (rate * (1 - rate))
-    stays = np.einsum("bxy,xyf->bf", pool, law.stays)
+    mean, variance, stays = (np.zeros((len(pool), 1 + law.states.shape[1])) for _ in range(3))
+    for x in range(S):
+        stay = law.stays(x)
+        rate = np.clip(law.P[x] @ stay, 0.0, 1.0)
+        mean += n_x[:, x] * rate
+        variance += n_x[:, x] * (rate * (1 - rate))
+        stays += pool[:, x] @ stay
     movement = squared_z(stays, mean, variance).max(axis=1)
     p_value, scores = monte_carlo_p(np.column_stack([full, movement]))
     pairs = Stage(p_value, excess(full, int(observed.sum())), {"faces": {"full": scores[0], "movement": scores[1]}})

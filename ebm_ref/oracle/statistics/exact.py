@@ -69,8 +69,8 @@ def binomial_p(up: np.ndarray, n: np.ndarray, p: np.ndarray) -> np.ndarray:
 
 
 def unit_test(counts: np.ndarray, P: np.ndarray, states: np.ndarray) -> Stage:
-    """S6: for each start s and unit i, how often s_i' is up; counts (S, S) from fixed starts."""
-    up = (states == states.max()).astype(float)
+    """S6: for each start s and unit i, how often s_i' is each value but the least; counts (S, S), fixed starts."""
+    up = np.concatenate([states == value for value in np.unique(states)[1:]], axis=1).astype(float)
     n = np.broadcast_to(counts.sum(axis=1)[:, None], up.shape)
     rate = np.clip(P @ up, 0.0, 1.0)
     tested = (n > 0) & (rate > 1e-13) & (rate < 1 - 1e-13)
@@ -81,6 +81,11 @@ def unit_test(counts: np.ndarray, P: np.ndarray, states: np.ndarray) -> Stage:
     p_cells[tested] = binomial_p(observed[tested], n[tested], rate[tested])
     s, i = np.unravel_index(int(np.argmin(p_cells)), p_cells.shape)
     excess = observed[s, i] / n[s, i] - rate[s, i]
-    details = {"unit": int(i), "start": states[s].tolist(), "rate": float(rate[s, i]), "excess": float(excess)}
+    details = {
+        "unit": int(i) % states.shape[1],
+        "start": states[s].tolist(),
+        "rate": float(rate[s, i]),
+        "excess": float(excess),
+    }
     effect = abs(excess) / np.sqrt(rate[s, i] * (1 - rate[s, i]))
     return Stage(float(min(1.0, tested.sum() * p_cells[s, i])), float(effect), details)

@@ -76,12 +76,16 @@ def equal_rows(P: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class PairLaw:
-    """What S1 needs of a case: P (S, S), the lumping of rows, which transitions stay (S, S, 1 + d), states (S, d)."""
+    """What S1 needs of a case: P (S, S), the lumping of rows (S,), states (S, d)."""
 
     P: np.ndarray
     labels: np.ndarray
-    stays: np.ndarray
     states: np.ndarray
+
+    def stays(self, x: int) -> np.ndarray:
+        """Which transitions from x leave the whole state, and each unit, as it is, (S, 1 + d)."""
+        same = self.states == self.states[x]
+        return np.column_stack([same.all(axis=1), same]).astype(float)
 
     @property
     def degrees(self) -> dict[str, int]:
@@ -93,9 +97,7 @@ class PairLaw:
 
 def pair_law(P: np.ndarray, states: np.ndarray) -> PairLaw:
     """The PairLaw of a transition matrix over rows of ``states``."""
-    unit_stays = states[:, None, :] == states[None, :, :]
-    stays = np.concatenate([unit_stays.all(axis=2, keepdims=True), unit_stays], axis=2)
-    return PairLaw(P, equal_rows(P), stays.astype(float), states)
+    return PairLaw(P, equal_rows(P), states)
 
 
 def impossible(counts: np.ndarray, P: np.ndarray) -> np.ndarray:
@@ -120,31 +122,37 @@ def row_null(rng: np.random.Generator, n: int, p: np.ndarray, counts: np.ndarray
 
 
 def pair_test(counts: np.ndarray, law: PairLaw, rng: np.random.Generator, null_samples: int = MONTE_CARLO) -> Stage:
-    """S1: counts (S, S) of transitions from x (rows) to x' (columns) against (4)."""
-    P, size = law.P, null_samples + 1
+    """S1: counts (S, S) of transitions from x (rows) to x' (columns) against (4).
+
+    Rows of equal law follow each other, so that memory is (B + 1) S numbers whatever the number of rows.
+    """
+    P, size, d = law.P, null_samples + 1, law.states.shape[1]
     row_counts = counts.sum(axis=1)
-    full = np.zeros(size)
-    lumped = np.zeros((law.labels.max() + 1, size, P.shape[1]))
-    stays = np.zeros((size, law.stays.shape[2]))
-    mean, variance = np.zeros(law.stays.shape[2]), np.zeros(law.stays.shape[2])
+    full, lumped = np.zeros(size), np.zeros(size)
+    stays = np.zeros((size, 1 + d))
+    mean, variance = np.zeros(1 + d), np.zeros(1 + d)
     moments = MomentFace(law.states, size)
-    for x in np.flatnonzero(row_counts):
-        support = np.flatnonzero(P[x] > 0)
-        p, n = P[x, support], int(row_counts[x])
-        sample = row_null(rng, n, p, counts[x, support], null_samples)
-        full += g_statistic(sample, n * p)
-        lumped[law.labels[x]][:, support] += sample
-        stays += sample @ law.stays[x, support]
-        rate = np.clip(p @ law.stays[x, support], 0.0, 1.0)
-        mean, variance = mean + n * rate, variance + n * rate * (1.0 - rate)
-        moments.add(sample, law.states[x], support, n, p)
+    tested = np.flatnonzero(row_counts)
+    for label in np.unique(law.labels[tested]):
+        group = tested[law.labels[tested] == label]
+        support = np.flatnonzero((P[group] > 0).any(axis=0))
+        merged = np.zeros((size, len(support)))
+        for x in group:
+            p, n, stay = np.maximum(P[x, support], 1e-300), int(row_counts[x]), law.stays(x)[support]
+            sample = row_null(rng, n, p, counts[x, support], null_samples)
+            full += g_statistic(sample, n * p)
+            merged += sample
+            stays += sample @ stay
+            rate = np.clip(p @ stay, 0.0, 1.0)
+            mean, variance = mean + n * rate, variance + n * rate * (1.0 - rate)
+            moments.add(sample, law.states[x], support, n, p)
+        lumped += g_statistic(merged, row_counts[group].sum() * np.maximum(P[group[0], support], 1e-300))
     movement = squared_z(stays, mean, variance)
-    lumped_g = lumped_statistic(lumped, law)
-    p_value, scores = monte_carlo_p(np.column_stack([full, lumped_g, movement.max(axis=1), moments.z2()]))
+    p_value, scores = monte_carlo_p(np.column_stack([full, lumped, movement.max(axis=1), moments.z2()]))
     total = int(row_counts.sum())
     rates = (stays[0] - mean) / total
     faces = dict(zip(("full", "lumped", "movement", "moments"), scores.tolist(), strict=True))
-    details = {"faces": faces, "lumped_effect": excess(lumped_g, total), "movement_excess": rates.tolist()}
+    details = {"faces": faces, "lumped_effect": excess(lumped, total), "movement_excess": rates.tolist()}
     return Stage(p_value, excess(full, total), details)
 
 
@@ -156,9 +164,7 @@ class MomentFace:
         i, j = np.triu_indices(d, 1)
         self.ends = np.concatenate([states, states[:, i] * states[:, j]], axis=1)
         self.d, q = d, self.ends.shape[1]
-        self.sums = np.zeros((size, q))
-        self.starts: list[np.ndarray] = []
-        self.units: list[np.ndarray] = []
+        self.sums, self.cross = np.zeros((size, q)), np.zeros((size, d, d))
         self.variance, self.cross_variance = np.zeros(q), np.zeros((d, d))
 
     def add(self, sample: np.ndarray, start: np.ndarray, support: np.ndarray, n: int, p: np.ndarray) -> None:
@@ -169,15 +175,14 @@ class MomentFace:
         spread = n * (p @ (f - mean) ** 2)
         self.sums += centred
         self.variance += spread
-        self.starts.append(start)
-        self.units.append(centred[:, : self.d])
+        for j in np.flatnonzero(start):
+            self.cross[:, j] += start[j] * centred[:, : self.d]
         self.cross_variance += start[:, None] ** 2 * spread[None, : self.d]
 
     def z2(self) -> np.ndarray:
         """The greatest squared z of each sample (B + 1,)."""
         own = squared_z(self.sums, np.zeros_like(self.variance), self.variance)
-        sums = np.tensordot(np.array(self.units), np.array(self.starts), axes=(0, 0))
-        cross = squared_z(sums, np.zeros(sums.shape[1:]), self.cross_variance.T)
+        cross = squared_z(self.cross, np.zeros((self.d, self.d)), self.cross_variance)
         return np.maximum(own.max(axis=1), cross.reshape(len(cross), -1).max(axis=1))
 
 
@@ -185,17 +190,6 @@ def squared_z(sums: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.nd
     """Squared standardised sums, zero where the law leaves nothing to chance."""
     varies = variance > 1e-9
     return np.where(varies, (sums - mean) ** 2 / np.where(varies, variance, 1.0), 0.0)
-
-
-def lumped_statistic(lumped: np.ndarray, law: PairLaw) -> np.ndarray:
-    """G of the merged rows, lumped (L, B + 1, S)."""
-    total = np.zeros(lumped.shape[1])
-    for label, sample in enumerate(lumped):
-        p = law.P[int(np.argmax(law.labels == label))]
-        n = sample[0].sum()
-        if n:
-            total += g_statistic(sample[:, p > 0], n * p[p > 0])
-    return total
 
 
 def row_test(counts: np.ndarray, P: np.ndarray, rng: np.random.Generator, null_samples: int = MONTE_CARLO) -> Stage:

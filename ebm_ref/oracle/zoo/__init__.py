@@ -11,15 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from ebm_ref.errors import DomainError
-from ebm_ref.oracle.cases import Case
+from ebm_ref.oracle.cases import Case, TableCase
 from ebm_ref.oracle.continuous.bug import ContinuousBug
 from ebm_ref.oracle.continuous.zoo_kernels import KERNEL_BUGS
 from ebm_ref.oracle.continuous.zoo_ula import ULA_BUGS
+from ebm_ref.oracle.rounded import Rounded
 from ebm_ref.oracle.zoo.audit import Audit, audit, audit_bug, kill_table
 from ebm_ref.oracle.zoo.believed import BELIEVED
 from ebm_ref.oracle.zoo.bug import Bug, Step
 from ebm_ref.oracle.zoo.carried import CARRIED
 from ebm_ref.oracle.zoo.recipe import make_step, matrix, reference
+from ebm_ref.oracle.zoo.tabled import TABLED, mistakes, right_matrix, right_step
 from ebm_ref.oracle.zoo.updated import UPDATED
 
 __all__ = [
@@ -37,7 +39,7 @@ __all__ = [
     "reference_step",
 ]
 
-BUGS: tuple[Bug, ...] = BELIEVED + UPDATED + CARRIED
+BUGS: tuple[Bug, ...] = BELIEVED + UPDATED + CARRIED + TABLED
 CONTINUOUS_BUGS: tuple[ContinuousBug, ...] = ULA_BUGS + KERNEL_BUGS
 
 
@@ -50,7 +52,7 @@ class Alternative:
     P: np.ndarray
 
 
-def reference_step(case: Case) -> Step:
+def reference_step(case: Case | TableCase) -> Step:
     """The right ``step(states, seed)`` of a case, in plain NumPy.
 
     >>> from ebm_ref.oracle import cases
@@ -58,11 +60,13 @@ def reference_step(case: Case) -> Step:
     >>> reference_step(case)(case.states[:2], 1).shape
     (2, 5)
     """
-    return make_step(reference(case))
+    return right_step(case) if isinstance(case, TableCase) else make_step(reference(case))
 
 
-def reference_matrix(case: Case) -> np.ndarray:
+def reference_matrix(case: Case | TableCase) -> np.ndarray:
     """The recipe's own transition matrix (S, S), built by another route than ``case.P``."""
+    if isinstance(case, TableCase):
+        return right_matrix(case)
     P = matrix(reference(case), case)
     assert P is not None
     return P
@@ -80,7 +84,7 @@ def bug(id: str) -> Bug:
     raise DomainError(f"id: no bug is called {id!r}; see ebm_ref.oracle.zoo.BUGS")
 
 
-def alternatives(case: Case) -> tuple[Alternative, ...]:
+def alternatives(case: Case | TableCase) -> tuple[Alternative, ...]:
     """Every known mistake that changes the transition matrix of this case, equal matrices together.
 
     >>> from ebm_ref.oracle import cases
@@ -88,17 +92,26 @@ def alternatives(case: Case) -> tuple[Alternative, ...]:
     >>> "hidden_bias_omitted" in [a.id for a in found]
     True
     """
-    merged: list[tuple[list[Bug], np.ndarray]] = []
-    for one in BUGS:
-        P = one.matrix(case)
-        if P is None or not np.isfinite(P).all() or np.abs(P - case.P).max() < 1e-9:
+    merged: list[tuple[list[str], list[str], np.ndarray]] = []
+    for id, words, P in known_matrices(case):
+        if not np.isfinite(P).all() or np.abs(P - case.P).max() < 1e-9:
             continue
-        for bugs, Q in merged:
+        for ids, every, Q in merged:
             if np.abs(P - Q).max() < 1e-9:
-                bugs.append(one)
+                ids.append(id)
+                every.append(words)
                 break
         else:
-            merged.append(([one], P))
-    return tuple(
-        Alternative(", ".join(b.id for b in bugs), " or: ".join(b.description for b in bugs), P) for bugs, P in merged
-    )
+            merged.append(([id], [words], P))
+    return tuple(Alternative(", ".join(ids), " or: ".join(every), P) for ids, every, P in merged)
+
+
+def known_matrices(case: Case | TableCase) -> list[tuple[str, str, np.ndarray]]:
+    """(id, words, matrix) of every mistake that has a matrix on this case."""
+    if isinstance(case, TableCase):
+        found = mistakes(case)
+        if isinstance(case.model, Rounded):
+            found += known_matrices(case.model.exact)
+        return found
+    every = [(one, one.matrix(case)) for one in BUGS]
+    return [(one.id, one.description, P) for one, P in every if P is not None]

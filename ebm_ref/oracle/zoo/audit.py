@@ -62,7 +62,7 @@ def audit_bug(bug: Bug, profile: str = "ci", seed: int = 0, matrix: bool = False
     named = (
         best is not None
         and best.explained
-        and (bug.wrap is not None or best.log_likelihood_ratio == math.inf or bug.id in best.mistake.split(", "))
+        and (bug.matrix(case) is None or best.log_likelihood_ratio == math.inf or bug.id in best.mistake.split(", "))
     )
     return Audit(bug, killed, survived, named, report)
 
