@@ -166,6 +166,7 @@ def gibbs_langevin(
     d = eta/B.  Its inner steps then sample at temperature B: left running with h fixed they have the law
     N(m(h), tau2/(1-rho^2)), rho and tau2 of (2) with d = eta/B, whose variance tends to B s2 for small steps; h is
     still drawn at temperature 1, so the whole samples no p(v,h)^beta.  Off by default; not with ``adjust``.
+    (Its "Langevin" is ``ula(model, eta/B, temperature=B)``, which targets p(v)^(1/B) but for ULA's bias.)
     DomainError when an inner step is unstable, |1 - d/s2| >= 1, with the largest step allowed.
 
     >>> sampler = gibbs_langevin(GRBM.random(3, 2), cosine_steps(0.2, 10), adjust=True, relative=True)
