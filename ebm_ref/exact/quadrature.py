@@ -70,7 +70,7 @@ def grid_log_prob(model, x, box, n: int) -> np.ndarray:
 
 
 def grid_log_partition_gradient(model, box, n: int) -> Any:
-    """(3): a record of the model's type; model: a GRBM, or anything with an energy and ``energy_gradient(x, weights)``."""
+    """(3): a record of the model's type; model: a GRBM, or any with an energy and ``energy_gradient(x, weights)``."""
     points, shape, _ = grid(model.n_visible, box, n)
     log_density = _log_weights(model, points)
     _refuse_cut("box", log_density.reshape(shape))
