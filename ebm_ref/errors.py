@@ -106,11 +106,33 @@ def require_rows(name: str, value: Any, n_columns: int) -> np.ndarray:
 
 
 def require_some_rows(name: str, value: Any, n_columns: int) -> np.ndarray:
-    """A batch of at least one row."""
+    """A batch of at least one row of finite numbers."""
     rows = require_rows(name, value, n_columns)
+    require_finite(name, rows)
     if not len(rows):
         raise DomainError(f"{name}: expected at least one row, got none")
     return rows
+
+
+def unit_indices(name: str, value: Any, n: int) -> np.ndarray:
+    """Which of n units a boolean mask (n,), or a list of different unit indices, names; in its order."""
+    value = np.asarray(value)
+    if value.dtype == bool:
+        require_shape(name, value, n)
+        return np.flatnonzero(value)
+    indices = [require_int(name, i, 0, n - 1) for i in value.ravel()]
+    if len(set(indices)) < len(indices):
+        raise DomainError(f"{name}: expected different unit indices, got {indices}; a mask must be boolean")
+    return np.array(indices, dtype=np.int64)
+
+
+def require_pair(name: str, value: Any) -> tuple[Any, Any]:
+    """(low, high)."""
+    try:
+        low, high = value
+    except (TypeError, ValueError):
+        raise DomainError(f"{name}: expected a pair (low, high), got {value!r}") from None
+    return low, high
 
 
 def require_int(name: str, value: Any, minimum: int = 0, maximum: int | None = None) -> int:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from scipy.special import xlog1py
 
-from ebm_ref.errors import DomainError, as_float_array, require_int, require_positive, require_shape
+from ebm_ref.errors import DomainError, as_float_array, require_finite, require_int, require_positive, require_shape
 from ebm_ref.models.analytic import Gaussian
 
 
@@ -46,9 +46,10 @@ def ula_moments(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(1), (2): mean (d,) and covariance (d, d) after ``n_steps`` from the point ``start``; stable or not."""
     k, T = require_int("n_steps", n_steps), require_positive("temperature", temperature)
+    root, q, U = _spectrum(gaussian, step_size)
     x0 = as_float_array("start", start)
     require_shape("start", x0, gaussian.n_visible)
-    root, q, U = _spectrum(gaussian, step_size)
+    require_finite("start", x0)
     d, power = _log_power(q, k)
     total = np.where(d == 0, float(k), -np.expm1(2.0 * power) / np.where(d == 0, 1.0, d * (2.0 - d)))
     away = np.sign(1.0 - q) ** k * np.exp(power)
@@ -124,7 +125,12 @@ def _log_power(q: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _spectrum(gaussian: Gaussian, step_size: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(D^1/2 (d,), q (d,), U (d, d)); q > 0 is asked for, so the target must be normalisable."""
-    lam = np.broadcast_to(as_float_array("step_size", step_size), (gaussian.n_visible,))
+    if not isinstance(gaussian, Gaussian):
+        raise DomainError(f"gaussian: expected a Gaussian, got {type(gaussian).__name__}")
+    lam = as_float_array("step_size", step_size)
+    if lam.ndim:
+        require_shape("step_size", lam, gaussian.n_visible)
+    lam = np.broadcast_to(lam, gaussian.mean.shape)
     if not np.all((lam > 0) & np.isfinite(lam)):
         raise DomainError(f"step_size: expected positive numbers, got {step_size}")
     root = np.sqrt(lam)

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from ebm_ref.errors import DomainError, ShapeError, as_float_array, require_int, require_shape
+from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.record import leafwise
 
 EDGE = -18.0  # log of the largest density allowed at the edge, relative to the largest of all
@@ -69,15 +70,16 @@ def grid_log_prob(model, x, box, n: int) -> np.ndarray:
 
 
 def grid_log_partition_gradient(model, box, n: int) -> Any:
-    """(3): a record of the model's type; model: anything with ``energy_gradient(x, weights)`` and an energy."""
+    """(3): a record of the model's type; model: a GRBM, or any with an energy and ``energy_gradient(x, weights)``."""
     points, shape, _ = grid(model.n_visible, box, n)
     log_density = _log_weights(model, points)
     _refuse_cut("box", log_density.reshape(shape))
     p = np.exp(log_density - logsumexp(log_density))
-    parts = [
-        model.energy_gradient(points[k : k + GRADIENT_BLOCK], weights=-p[k : k + GRADIENT_BLOCK])
-        for k in range(0, len(points), GRADIENT_BLOCK)
-    ]
+    parts = []
+    for k in range(0, len(points), GRADIENT_BLOCK):
+        x, weights = points[k : k + GRADIENT_BLOCK], -p[k : k + GRADIENT_BLOCK]
+        hidden = (model.hidden_probabilities(x),) if isinstance(model, GRBM) else ()
+        parts.append(model.energy_gradient(x, *hidden, weights=weights))
     return functools.reduce(functools.partial(leafwise, np.add), parts)
 
 

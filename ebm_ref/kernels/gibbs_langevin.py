@@ -102,7 +102,7 @@ def gibbs_langevin_tile(
     stride, n_inner, free_h = (n + 3) // 4 * 4, len(pull), free[n:]
     outside[:] = 0.0
     for t in range(n_steps + 1):  # round 0 only evaluates the first state
-        step = start + np.uint64(t) - np.uint64(1)
+        step = start + np.uint64(max(t - 1, 0))
         v_new[:] = v
         h_new[:] = h
         for k in range(n_inner if t > 0 else 0):

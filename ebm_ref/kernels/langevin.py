@@ -285,7 +285,7 @@ def langevin_tile(
     purpose, k0, k1, chain = address[0], address[1], address[2], address[3] + np.uint64(tile * LANES)
     outside[:] = 0.0
     for t in range(n_steps + 1):  # round 0 only evaluates the first state
-        step = start + np.uint64(t) - np.uint64(1)
+        step = start + np.uint64(max(t - 1, 0))
         new[:] = x
         if t > 0:
             tile_normals(z, words, 0, chain, step, purpose, k0, k1)
@@ -330,7 +330,7 @@ def hmc_tile(
     purpose, k0, k1, chain = address[0], address[1], address[2], address[3] + np.uint64(tile * LANES)
     outside[:] = 0.0
     for t in range(n_steps + 1):  # round 0 only evaluates the first state
-        step = start + np.uint64(t) - np.uint64(1)
+        step = start + np.uint64(max(t - 1, 0))
         new[:] = x
         if t > 0:
             tile_normals(z, words, 0, chain, step, purpose, k0, k1)

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ebm_ref.errors import DomainError, require_choice, require_int
+from ebm_ref.errors import DomainError, as_float_array, require_choice, require_int, require_positive, require_shape
 from ebm_ref.exact.moments import Moments, data_statistics, difference, layer_statistics, moments
 from ebm_ref.kernels import statistics
 from ebm_ref.kernels.noise import Stream
@@ -175,6 +175,8 @@ def cd(
     collect: str = "last",
     sampler: Callable[[Any], Any] | None = None,
     n_chains: int = 100,
+    schedule=None,
+    adjust_after: int = 0,
 ) -> ContrastiveDivergence | ChainDivergence:
     """Contrastive divergence: k sweeps of block Gibbs from the data rows, on an RBM or a GRBM.       [Hinton 2002]
 
@@ -183,19 +185,40 @@ def cd(
     k = 0 gives exactly 0.
     start: "data", "noise" or "persistent" (``n_chains`` of them); collect: the "last" state or "all" k of them;
     sampler: a function model -> sampler in place of ``block_gibbs``, such as ``lambda m: er.ula(m, 0.01)``.
+    schedule: factors (k,) on the step size of a Langevin sampler, such as ``cosine_steps(1.0, k)``.
+    adjust_after: number of updates during which an adjusted sampler takes every proposal.
     See learning/short_run.py for what these learn.
+
+    >>> import ebm_ref as er
+    >>> def adjusted(m):
+    ...     return er.gibbs_langevin(m, er.cosine_steps(0.2, 10), adjust=True, relative=True, adjust_step=5)
+    >>> cd(10, start="noise", collect="all", sampler=adjusted, adjust_after=100).k
+    10
     """
     require_choice("visible", visible, ("sample", "mean"))
     require_choice("start", start, STARTS)
     require_choice("collect", collect, ("last", "all"))
     for name, value in (("positive", positive), ("negative", negative)):
         require_choice(name, value, ("probabilities", "sample"))
+    if sampler is not None and not callable(sampler):
+        raise DomainError(
+            f"sampler: expected a function model -> sampler, got {type(sampler).__name__}; write lambda m: ..."
+        )
+    if sampler is None and (schedule is not None or adjust_after):
+        raise DomainError("schedule, adjust_after: expected a sampler with steps, such as lambda m: er.mala(m, 0.1)")
     if start == "data" and collect == "last" and sampler is None:
         return ContrastiveDivergence(require_int("k", k), visible, positive, negative)
     if visible == "mean":
         raise DomainError("visible='mean': expected start='data', collect='last' and no sampler of your own")
     k, n_chains = require_int("k", k, 1), require_int("n_chains", n_chains, 1)
-    return ChainDivergence(k, start, collect, sampler, positive, negative, n_chains if start == "persistent" else 0)
+    if schedule is not None:
+        factors = as_float_array("schedule", schedule)
+        require_shape("schedule", factors, k)
+        schedule = tuple(require_positive("schedule", factor) for factor in factors)
+    return ChainDivergence(
+        k, start, collect, sampler, positive, negative, n_chains if start == "persistent" else 0, schedule,
+        require_int("adjust_after", adjust_after),
+    )  # fmt: skip
 
 
 def pcd(k: int = 1, n_chains: int = 100) -> PersistentContrastiveDivergence:

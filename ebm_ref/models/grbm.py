@@ -43,11 +43,13 @@ from scipy.special import expit
 from ebm_ref.errors import (
     DomainError,
     as_float_array,
+    require_finite,
     require_int,
     require_positive,
     require_rows,
     require_shape,
     require_some_rows,
+    unit_indices,
 )
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models import record as records
@@ -258,6 +260,9 @@ class GRBM:
     def from_natural(cls, W, theta, gamma, b) -> tuple[GRBM, float]:
         """(12): (machine, constant) with 1/2 sum gamma v^2 - theta.v - v'Wh - b.h = E(v,h) - constant."""
         W, theta, gamma = as_float_array("W", W), as_float_array("theta", theta), as_float_array("gamma", gamma)
+        nv, _ = require_shape("W", W, None, None)
+        require_shape("theta", theta, nv)
+        require_shape("gamma", gamma, nv)
         if not np.all(gamma > 0):
             raise DomainError(f"gamma: expected positive precisions, got {gamma.min()}")
         model = cls(W / gamma[:, None], theta / gamma, -np.log(gamma), b)
@@ -268,17 +273,19 @@ class GRBM:
 
         Undo a standardisation (x - m)/s with ``rescaled(s, m)``.
         """
-        scale = np.broadcast_to(as_float_array("scale", scale), self.mu.shape)
+        scale, shift = (self._by_unit(*pair) for pair in (("scale", scale), ("shift", shift)))
         if not np.all(scale > 0):
             raise DomainError(f"scale: expected positive numbers, got {scale.min()}")
         W, log_var = scale[:, None] * self.W, self.log_var + 2 * np.log(scale)
-        shift = np.broadcast_to(as_float_array("shift", shift), self.mu.shape)
         return GRBM(W, scale * self.mu + shift, log_var, self.b - (shift * np.exp(-log_var)) @ W)
 
     def flipped(self, hidden) -> tuple[GRBM, float]:
-        """(14): (machine, constant) that holds 1 - h_j for the listed units, with E_old = E_new + constant."""
+        """(14): (machine, constant) that holds 1 - h_j for some units, with E_old = E_new + constant.
+
+        hidden: boolean mask (n_hidden,) or unit indices.
+        """
         on = np.zeros(self.n_hidden)
-        on[np.asarray(hidden, dtype=int)] = 1.0
+        on[unit_indices("hidden", hidden, self.n_hidden)] = 1.0
         signs, shift = 1.0 - 2.0 * on, self.W @ on
         constant = -self.b @ on - ((self.mu * shift + 0.5 * shift**2) / self.variance).sum()
         return GRBM(self.W * signs, self.mu + shift, self.log_var, signs * self.b), float(constant)
@@ -306,12 +313,11 @@ class GRBM:
         >>> m.conditioned([1], [3.0]).b
         array([6.5])
         """
-        units = np.asarray(known)
-        units = np.flatnonzero(units) if units.dtype == bool else units.astype(int)
-        values = as_float_array("values", values)
+        units, values = unit_indices("known", known, self.n_visible), as_float_array("values", values)
         require_shape("values", values, len(units))
+        require_finite("values", values)
         rest = np.setdiff1d(np.arange(self.n_visible), units)
-        if not len(rest) or len(rest) + len(units) != self.n_visible:
+        if not len(rest):
             raise DomainError(f"known: expected different units, not all {self.n_visible} of them, got {units}")
         b = self.b + (values / self.variance[units]) @ self.W[units]
         return GRBM(self.W[rest], self.mu[rest], self.log_var[rest], b)
@@ -319,6 +325,14 @@ class GRBM:
     def save(self, path: str | os.PathLike) -> None:
         """Write an ``.npz`` file that ``ebm_ref.load`` reads back bit for bit; a crash never spoils an older one."""
         records.save(self, path)
+
+    def _by_unit(self, name: str, value) -> np.ndarray:
+        """A finite number, or one for each visible unit, as an array (n_visible,)."""
+        value = as_float_array(name, value)
+        if value.ndim:
+            require_shape(name, value, self.n_visible)
+        require_finite(name, value)
+        return np.broadcast_to(value, self.mu.shape)
 
     def _pair(self, v, h) -> tuple[np.ndarray, np.ndarray]:
         v, h = require_rows("v", v, self.n_visible), require_rows("h", h, self.n_hidden)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ebm_ref.errors import DomainError, as_float_array, require_binary, require_finite, require_int, require_shape
+from ebm_ref.errors import DomainError, as_float_array, require_binary, require_finite, require_shape, unit_indices
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.grbm import GRBM
@@ -93,10 +93,7 @@ def free_units(clamp, n_visible: int, n_units: int) -> np.ndarray:
             require_shape("clamp", clamp, n_units)
         free[: len(clamp)] = ~clamp
     else:
-        indices = [require_int("clamp", i, 0, n_units - 1) for i in clamp.ravel()]
-        if len(set(indices)) < len(indices):
-            raise DomainError(f"clamp: expected different unit indices, got {indices}; a mask must be boolean")
-        free[indices] = False
+        free[unit_indices("clamp", clamp, n_units)] = False
     if not free.any():
         raise DomainError("clamp: every unit is clamped, nothing is left to sample")
     return free

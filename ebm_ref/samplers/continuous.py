@@ -21,6 +21,7 @@ from ebm_ref.errors import (
     as_float_array,
     require_choice,
     require_finite,
+    require_pair,
     require_shape,
 )
 from ebm_ref.kernels import langevin as kernels
@@ -87,7 +88,7 @@ def make_box(box, boundary: str, choices: tuple[str, ...], model) -> Box | None:
     require_choice("boundary", boundary, choices)
     if box is None:
         return None
-    low, high = (np.array(as_float_array("box", end)) for end in box)
+    low, high = (np.array(as_float_array("box", end)) for end in require_pair("box", box))
     for end in (low, high):
         if end.ndim:
             require_shape("box", end, model.n_visible)
@@ -158,7 +159,11 @@ def require_no_divergence(diverged: np.ndarray, first_chain: int) -> None:
 
 def adapt(sampler, scaled: Callable[[float], Any], initial, n_steps: int, stream, target: float):
     """(2): (the sampler with the step size found, its Adaptation); ``scaled(factor)`` is a sampler."""
+    if not 0 < target < 1:
+        raise DomainError(f"target: expected an acceptance rate between 0 and 1, got {target}")
     rows = sampler.init(initial, stream.seed, stream.first_chain)
+    if not len(rows):
+        raise DomainError("initial: expected at least one chain, got none")
     log_factor, factors, rates = 0.0, np.empty(n_steps), np.empty(n_steps)
     for t in range(n_steps):
         rows, info = scaled(np.exp(log_factor)).step(rows, sampler.draw(stream, t, len(rows)))

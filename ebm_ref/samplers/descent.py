@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ebm_ref.errors import DivergenceError, DomainError, require_choice, require_number, require_positive
+from ebm_ref.errors import DivergenceError, DomainError, require_choice, require_number, require_pair, require_positive
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.samplers import continuous
 from ebm_ref.samplers.common import GaussianNoise, Info, free_units
@@ -80,7 +80,9 @@ class NoisyDescent:
         return x, Info(one.astype(np.int64), 1, one)
 
     def _inside(self, x: np.ndarray) -> np.ndarray:
-        return x if self.box is None else np.clip(x, *self.box)
+        if self.box is None:
+            return x
+        return np.clip(x, *self.box) if self.free is None else np.where(self.free, np.clip(x, *self.box), x)
 
     def advance(self, state: np.ndarray, stream: Stream, start: int, n: int) -> tuple[np.ndarray, Info]:
         """n steps; the input is not modified.  DivergenceError when a chain leaves the finite numbers."""
@@ -115,7 +117,7 @@ def noisy_descent(
     """
     require_choice("order", order, ("with", "first"))
     if box is not None:
-        low, high = (require_number("box", end) for end in box)
+        low, high = (require_number("box", end) for end in require_pair("box", box))
         if not low < high:
             raise DomainError(f"box: expected (low, high) with low < high, got {box}")
         box = (low, high)

@@ -26,6 +26,7 @@ class GaussianGibbs:
 
     name = "block_gibbs"
     reversible = False
+    temperature = 1.0
 
     def clamped(self, clamp) -> GaussianGibbs:
         """The sampler that never moves the clamped units."""

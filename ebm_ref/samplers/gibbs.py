@@ -40,6 +40,7 @@ class BlockGibbs:
 
     name = "block_gibbs"
     reversible = False
+    temperature = 1.0
 
     def clamped(self, clamp) -> BlockGibbs:
         """The sampler that never moves the clamped units."""
@@ -127,6 +128,7 @@ class Gibbs:
     free: np.ndarray
 
     name = "gibbs"
+    temperature = 1.0
 
     @property
     def reversible(self) -> bool:

@@ -75,6 +75,14 @@ class GibbsLangevin:
         """The sampler that never moves the clamped units."""
         return replace(self, free=free_units(clamp, self.model.n_visible, self.model.n_units))
 
+    def begun(self, first: int) -> GibbsLangevin:
+        """The sampler for chains that begin at step ``first``: ``adjust_step`` counts from there."""
+        return replace(self, adjust_from=self.adjust_from + first)
+
+    def unadjusted(self) -> GibbsLangevin:
+        """The same inner steps, every proposal taken."""
+        return replace(self, adjusted=False)
+
     def init(self, initial, seed: int, first_chain: int = 0) -> np.ndarray:
         """Initial states as joint rows [v, h]."""
         return joint_rows(self.model, initial, seed, first_chain)
@@ -151,12 +159,14 @@ def gibbs_langevin(
 
     step_sizes: (K,) or (K, n_visible), the eta of the K inner steps; ``cosine_steps`` makes the paper's schedule.
     relative: step sizes are c with eta_i = c s2_i, stable for c < 2 whatever the variances are.
-    adjust: accept or refuse each step by (3), which keeps the model's law; from step ``adjust_step`` on.
+    adjust: accept or refuse each step by (3), which keeps the model's law; from step ``adjust_step`` of a run on
+    (``cd``, which starts chains afresh at each update, counts from their start).
     collapsed: draw the K inner steps as the one normal jump (2): equal in law, other numbers, one normal a unit.
     dsl_compat_batch_size: the released code divides the energy by the batch size B in the drift, not in the noise:
     d = eta/B.  Its inner steps then sample at temperature B: left running with h fixed they have the law
     N(m(h), tau2/(1-rho^2)), rho and tau2 of (2) with d = eta/B, whose variance tends to B s2 for small steps; h is
     still drawn at temperature 1, so the whole samples no p(v,h)^beta.  Off by default; not with ``adjust``.
+    (Its "Langevin" is ``ula(model, eta/B, temperature=B)``, which targets p(v)^(1/B) but for ULA's bias.)
     DomainError when an inner step is unstable, |1 - d/s2| >= 1, with the largest step allowed.
 
     >>> sampler = gibbs_langevin(GRBM.random(3, 2), cosine_steps(0.2, 10), adjust=True, relative=True)

@@ -104,7 +104,7 @@ class HMC:
     def adapted(self, initial, n_steps: int, seed: int, target: float = 0.651) -> HMC:
         """The sampler whose step size accepts ``target`` of the trajectories; see ``Langevin.adapted``."""
         n_steps, stream = require_int("n_steps", n_steps, 1), Stream(seed, "adaptation")
-        found, trace = continuous.adapt(self, self.scaled, initial, n_steps, stream, require_positive("target", target))
+        found, trace = continuous.adapt(self, self.scaled, initial, n_steps, stream, target)
         return replace(found, adaptation=trace)
 
 

@@ -62,6 +62,12 @@ class Langevin:
         """The same sampler with ``factor`` times the step size, at the same temperature."""
         return replace(self, step_size=self.step_size * require_positive("factor", factor))
 
+    def unadjusted(self) -> Langevin:
+        """ULA with the same steps."""
+        if self.box is not None:
+            raise DomainError("unadjusted: expected a sampler without a box; use ula with a boundary of your choice")
+        return replace(self, adjusted=False)
+
     def init(self, initial, seed: int, first_chain: int = 0) -> np.ndarray:
         """Initial states (n_chains, d), float64."""
         return continuous.visible_rows(self.model, initial, self.box)
@@ -134,7 +140,7 @@ class Langevin:
         if not self.adjusted:
             raise DomainError("adapted: ULA accepts every move; choose its step_size by its bias, or use mala")
         n_steps, stream = require_int("n_steps", n_steps, 1), Stream(seed, "adaptation")
-        found, trace = continuous.adapt(self, self.scaled, initial, n_steps, stream, require_positive("target", target))
+        found, trace = continuous.adapt(self, self.scaled, initial, n_steps, stream, target)
         return replace(found, adaptation=trace)
 
 

@@ -28,6 +28,7 @@ class Metropolis:
 
     name = "metropolis"
     reversible = True
+    temperature = 1.0
 
     @property
     def visits(self) -> np.ndarray:

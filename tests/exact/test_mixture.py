@@ -174,6 +174,13 @@ def test_the_hidden_units_are_a_boltzmann_machine():
         laws.close(machine.joint_energy(h) + constant, model.hidden_free_energy(h))
 
 
+@pytest.mark.parametrize("model", [GRBM_2X3, er.GRBM([[1.2, -0.4]], [0.3], [0.5], [0.2, -0.6])], ids=repr)
+def test_the_gradient_of_log_z_by_quadrature_is_that_of_the_moments(model):
+    got = er.exact.grid_log_partition_gradient(model, (-25, 25), 501 if model.n_visible == 2 else 1001)
+    exact = er.exact.moments(model)
+    laws.close(flatten(got), flatten(model.from_statistics(exact.x, exact.square, exact.h, exact.xh)), 1e-10)
+
+
 # quadrature -----------------------------------------------------------------------------------------------------------
 
 

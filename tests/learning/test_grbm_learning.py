@@ -128,6 +128,56 @@ def test_the_hidden_units_of_a_start_are_new_at_every_update():
     assert not np.array_equal(starts[0][:, 3:], starts[1][:, 3:])
 
 
+def negatives_by_hand(sampler, update: int, k: int, seed: int = 5) -> np.ndarray:
+    """The last states of k steps from noise, at the addresses of an update."""
+    x = er.Stream(seed, "noise_start").normal(update, DATA.shape)
+    state = sampler.init(x, seed, update * len(DATA))
+    return sampler.advance(state, er.Stream(seed, "negative"), update * k, k)[0][:, :3]
+
+
+def minus_negatives(model, x) -> np.ndarray:
+    weights = np.full(len(x), 1 / len(x))
+    return flatten(model.energy_gradient(x, model.hidden_probabilities(x), weights))
+
+
+def test_adjustment_begins_in_each_chain_and_after_the_warm_up():
+    """adjust_step counts from the start of a chain, at every update; before adjust_after nothing is refused."""
+    steps, k = [1.5, 1.2], 6
+    plain, full, late = (
+        er.gibbs_langevin(GRBM_3X2, steps, adjust, relative=True, adjust_step=at)
+        for adjust, at in ((False, 0), (True, 0), (True, 4))
+    )
+    data = minus_negatives(GRBM_3X2, DATA)
+    for update, adjust_after, sampler, same in (
+        (2, 0, late, late.begun(12)), (2, 3, late, plain), (3, 3, late, late.begun(18)), (1, 0, full, full),
+    ):  # fmt: skip
+        estimator = er.cd(k, start="noise", sampler=lambda m, s=sampler: s, adjust_after=adjust_after)
+        got, _ = estimator.estimate(GRBM_3X2, DATA, seed=5, update=update)
+        close(flatten(got), minus_negatives(GRBM_3X2, negatives_by_hand(same, update, k)) - data)
+    states = [negatives_by_hand(s, 2, k) for s in (plain, full, late, late.begun(12))]
+    assert all(
+        np.any(a != b) for i, a in enumerate(states) for b in states[:i] if not (a is states[2] and b is states[1])
+    )
+    assert np.array_equal(states[1], states[2])  # on its own, step 12 is past adjust_step = 4
+    mala = er.mala(GRBM_3X2, 1.5)
+    got, _ = er.cd(k, start="noise", sampler=lambda m: mala, adjust_after=9).estimate(GRBM_3X2, DATA, seed=5, update=2)
+    close(flatten(got), minus_negatives(GRBM_3X2, negatives_by_hand(er.ula(GRBM_3X2, 1.5), 2, k)) - data)
+
+
+@pytest.mark.parametrize("collect", ["last", "all"])
+def test_a_schedule_scales_each_step(collect):
+    factors, seed = er.cosine_steps(1.0, 4), 5
+    estimator = er.cd(4, collect=collect, sampler=lambda m: er.mala(m, 0.8), schedule=factors)
+    got, _ = estimator.estimate(GRBM_3X2, DATA, seed=seed, update=3)
+    state, visited = DATA, []
+    for t, factor in enumerate(factors):
+        state, _ = er.mala(GRBM_3X2, 0.8 * factor).advance(state, er.Stream(seed, "negative"), 12 + t, 1)
+        visited.append(state)
+    x = np.concatenate(visited) if collect == "all" else state
+    close(flatten(got), minus_negatives(GRBM_3X2, x) - minus_negatives(GRBM_3X2, DATA))
+    assert estimator.settings()["schedule"] == factors.tolist()
+
+
 def test_plain_cd_and_the_general_one_agree():
     """On a GRBM cd(2) is the general estimator; on an RBM they read the same numbers."""
     for model, data in ((GRBM_3X2, DATA), (RBM_3X2, (DATA > 0).astype(float))):
@@ -199,6 +249,20 @@ BAD = (
     (lambda: fit(GRBM_3X2, [[np.nan, 0, 0]], er.cd(1), er.sgd(0.1), 1, 1), "data: expected finite numbers"),
     (lambda: er.clipped(er.sgd(0.1), 0), "max_norm: expected a positive number, got 0"),
     (lambda: er.CosineDecay(0.1, 0), "n_updates: expected an integer of at least 1, got 0"),
+    (lambda: er.cd(1).estimate(GRBM_3X2, np.zeros((0, 3))), "rows: expected at least one row, got none"),
+    (lambda: er.cd(1, sampler=er.block_gibbs(GRBM_3X2)), "sampler: expected a function model -> sampler, got Gauss"),
+    (lambda: er.cd(2, adjust_after=3), "schedule, adjust_after: expected a sampler with steps"),
+    (lambda: er.cd(2, sampler=er.block_gibbs, schedule=[1, 0]), "schedule: expected a positive number, got 0.0"),
+    (
+        lambda: er.cd(1, sampler=er.block_gibbs, schedule=[1]).estimate(GRBM_3X2, DATA),
+        "schedule: expected a sampler with scaled(), got block_gibbs",
+    ),
+    (
+        lambda: er.cd(1, sampler=er.block_gibbs, adjust_after=1).estimate(GRBM_3X2, DATA),
+        "adjust_after: expected a sampler with unadjusted(), got block_gibbs",
+    ),
+    (lambda: er.mala(GRBM_3X2, 0.1, box=(-1, 1)).unadjusted(), "unadjusted: expected a sampler without a box"),
+    (lambda: er.exact.log_likelihood_gradient(GRBM_3X2, [[0, np.nan, 0]]), "data: expected finite numbers, got nan at"),
 )
 
 

@@ -81,6 +81,14 @@ def test_a_start_for_training_has_the_mean_and_variance_of_the_data():
     assert not plain.log_var.any()
 
 
+def test_units_to_flip_may_be_a_mask():
+    """A mask means the units where it is true, not units 0 and 1."""
+    by_mask, constant = GRBM_3X2.flipped(np.array([True, False]))
+    by_index, same = GRBM_3X2.flipped([0])
+    assert constant == same
+    assert all(np.array_equal(getattr(by_mask, name), getattr(by_index, name)) for name in ("W", "mu", "b"))
+
+
 def test_random_models_are_repeatable_and_generic():
     a, b = (er.GRBM.random(3, 2, 0.5, seed=s) for s in (4, 4))
     assert np.array_equal(a.W, b.W)
@@ -103,6 +111,20 @@ BAD = (
     (lambda: er.GRBM.from_scaled([[1.0]], [0], [-1.0], [0]), DomainError, "sigma: expected positive numbers, got -1.0"),
     (lambda: er.GRBM.from_natural([[1.0]], [0], [0.0], [0]), DomainError, "gamma: expected positive precisions"),
     (lambda: GRBM_3X2.rescaled(0.0), DomainError, "scale: expected positive numbers, got 0.0"),
+    (lambda: GRBM_3X2.rescaled([1.0, 2.0]), ShapeError, "scale: expected shape (3,), got (2,)"),
+    (lambda: GRBM_3X2.rescaled(1.0, np.nan), DomainError, "shift: expected finite numbers, got nan"),
+    (lambda: GRBM_3X2.flipped([2]), DomainError, "hidden: expected an integer of at least 0 and at most 1, got 2"),
+    (lambda: GRBM_3X2.flipped([0.5]), DomainError, "hidden: expected an integer, got"),
+    (lambda: GRBM_3X2.conditioned([True, False], [0]), ShapeError, "known: expected shape (3,), got (2,)"),
+    (lambda: GRBM_3X2.conditioned([0.7], [0]), DomainError, "known: expected an integer, got"),
+    (lambda: GRBM_3X2.conditioned([0, 0], [0, 0]), DomainError, "known: expected different unit indices, got [0, 0]"),
+    (lambda: GRBM_3X2.conditioned([0], [np.nan]), DomainError, "values: expected finite numbers, got nan at [0]"),
+    (
+        lambda: er.GRBM.from_natural(np.ones((3, 2)), np.zeros(3), np.ones(2), np.zeros(2)),
+        ShapeError,
+        "gamma: expected shape (3,), got (2,)",
+    ),
+    (lambda: er.GRBM.for_data([[np.nan, 1.0]], 2), DomainError, "data: expected finite numbers, got nan at [0, 0]"),
 )
 
 

@@ -224,6 +224,25 @@ def test_temperatures():
     np.testing.assert_allclose(er.ula(GAUSSIAN, 0.1, noise=0.3).noise, 0.3, rtol=1e-15)
 
 
+def test_every_sampler_says_at_which_temperature_it_samples():
+    rbm, machine = er.RBM.random(2, 2), er.BoltzmannMachine.random(3)
+    assert er.noisy_descent(GAUSSIAN, 10.0, 0.005).temperature == pytest.approx(1.25e-6)
+    assert er.hmc(GAUSSIAN, 0.1, 2, temperature=1.6).temperature == 1.6
+    for sampler in (
+        er.block_gibbs(rbm), er.block_gibbs(GRBM_3X2), er.gibbs(machine), er.metropolis(machine),
+        er.gibbs_langevin(GRBM_3X2, [0.1]),
+    ):  # fmt: skip
+        assert sampler.temperature == 1.0
+
+
+@pytest.mark.parametrize("order", ["with", "first"])
+def test_a_clamped_coordinate_outside_the_box_stays(order):
+    sampler = er.noisy_descent(GAUSSIAN, 0.1, 0.3, box=(-1, 1), order=order).clamped([0])
+    after, _ = sampler.advance(np.array([[1.5, 0.2, 3.0]]), er.Stream(0, "transition"), 0, 3)
+    assert after[0, 0] == 1.5
+    assert np.all(np.abs(after[0, 1:]) <= 1)
+
+
 def test_adaptation(seed):
     """The frozen step accepts what was asked for, to 0.03 (4000 steps of 30 chains afterwards: error below 0.003)."""
     for sampler, target in ((er.mala(GRBM_3X2, [0.01, 0.02, 0.01]), 0.574), (er.hmc(GAUSSIAN, 5.0, 3), 0.651)):
@@ -256,6 +275,10 @@ def test_sample_runs_them():
         (lambda: er.ula(GAUSSIAN, [0.1, 0.2]), r"step_size: expected shape \(3,\)"),
         (lambda: er.ula(GAUSSIAN, 0.1, temperature=2.0, noise=0.1), "not both"),
         (lambda: er.mala(GAUSSIAN, 0.1, box=(1.0, 0.0)), "low < high"),
+        (lambda: er.ula(GAUSSIAN, 0.1, box=(0, 1, 2)), r"^box: expected a pair \(low, high\), got \(0, 1, 2\)"),
+        (lambda: er.noisy_descent(GAUSSIAN, 0.1, 0.1, box=5), r"^box: expected a pair \(low, high\), got 5"),
+        (lambda: er.mala(GAUSSIAN, 0.1).adapted(starts(GAUSSIAN), 9, 0, 1.5), "^target: expected an acceptance rate"),
+        (lambda: er.mala(GAUSSIAN, 0.1).adapted(np.zeros((0, 3)), 9, 0), "^initial: expected at least one chain"),
         (lambda: er.mala(GAUSSIAN, 0.1, box=(0.0, 1.0), boundary="reflect"), "boundary"),
         (lambda: er.hmc(GAUSSIAN, 0.1, 0), "n_leapfrog"),
         (lambda: er.mala(GAUSSIAN, 0.1, box=(0, 1)).init([[0.0, 0.5, 2.0]], 0), "inside the box"),
