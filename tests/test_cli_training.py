@@ -57,8 +57,13 @@ def test_the_other_estimators_and_the_rbm(tmp_path, monkeypatch, estimator):
     assert "--means: expected a GRBM" in output
 
 
-def test_standardised_rows_have_mean_0_and_variance_1():
+def test_standardised_rows_have_mean_0_and_variance_1_in_every_unit():
     rows, mean, deviation = standardised(ROWS, 0.0, 3)
-    close([rows.mean(), rows.std()], [0.0, 1.0])
+    close(rows.mean(axis=0), np.zeros(4))
+    close(rows.std(axis=0), np.ones(4))
     close(rows * deviation + mean, ROWS)
-    assert np.std(standardised(ROWS, 0.1, 3)[0] - rows) == pytest.approx(0.1, rel=0.3)
+    rows, mean, deviation = standardised(ROWS, 0.1, 3)
+    assert np.std(rows * deviation + mean - ROWS) == pytest.approx(0.1 * ROWS.std(), rel=0.3)
+    rows, mean, deviation = standardised(np.ones((5, 2)), 0.0, 3)  # nothing changes
+    assert np.array_equal(rows, np.zeros((5, 2)))
+    assert np.array_equal(deviation, np.ones(2))

@@ -1,8 +1,9 @@
 """``ebm-ref train``: an RBM on binary rows, or a Gaussian-Bernoulli RBM on grey ones.
 
 The settings of ``DEFAULTS["grbm"]`` give digits that a person can read (README, gallery).  A GRBM is trained on rows
-with mean 0 and variance 1 over all units together, plus a little noise, without which a pixel that never changes would
-have an infinite density; the model that is written speaks of the original units again.
+with a little noise, without which a pixel that never changes would have an infinite density, and then mean 0 and
+variance 1 in every unit, since the hidden units read v/variance: a large mean or a small variance of one unit would ask
+for learning rates of its own.  The model that is written speaks of the original units again.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import ebm_ref
 from ebm_ref.cli.inputs import DATA_HELP, emit, read_data
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "rbm": {"hidden": 16, "k": 1, "epochs": 20, "lr": 0.1, "start": "data"},
-    "grbm": {"hidden": 128, "k": 20, "epochs": 120, "lr": 0.005, "start": "noise"},
+    "rbm": {"hidden": 16, "k": 1, "epochs": 20, "lr": 0.1, "start": "data", "estimator": "cd"},
+    "grbm": {"hidden": 256, "k": 10, "epochs": 240, "lr": 0.02, "start": "noise", "estimator": "pcd"},
 }
 MAX_NORM = 10.0  # of a GRBM's gradient
 
@@ -31,7 +32,7 @@ def both(name: str) -> str:
 @click.option("--data", required=True, help=DATA_HELP + ". A GRBM takes the grey values of images.")
 @click.option("--model", "kind", type=click.Choice(["rbm", "grbm"]), default="rbm", show_default=True)
 @click.option("--hidden", type=int, help=f"Hidden units.  {both('hidden')}")
-@click.option("--estimator", type=click.Choice(["exact", "cd", "pcd"]), default="cd", show_default=True)
+@click.option("--estimator", type=click.Choice(["exact", "cd", "pcd"]), help=both("estimator"))
 @click.option("-k", type=int, help=f"Sweeps an update (cd, pcd).  {both('k')}")
 @click.option("--start", type=click.Choice(["data", "noise"]), help=f"Where chains of cd start.  {both('start')}")
 @click.option("--chains", default=100, show_default=True, help="Persistent chains (pcd).")
@@ -47,14 +48,14 @@ def both(name: str) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def train(
-    data: str, kind: str, hidden: int | None, estimator: str, k: int | None, start: str | None, chains: int,
+    data: str, kind: str, hidden: int | None, estimator: str | None, k: int | None, start: str | None, chains: int,
     epochs: int | None, batch_size: int, lr: float | None, momentum: float, weight_decay: float, noise: float, out: str,
     checkpoint: str | None, seed: int, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train an RBM or a GRBM; writes the model and, beside it, NAME.history.npz for ``ebm-ref plot curves``."""
     import numpy as np
 
-    given = {"hidden": hidden, "k": k, "epochs": epochs, "lr": lr, "start": start}
+    given = {"hidden": hidden, "k": k, "epochs": epochs, "lr": lr, "start": start, "estimator": estimator}
     chosen = {**DEFAULTS[kind], **{name: value for name, value in given.items() if value is not None}}
     rows, mean, deviation = read_data(data, grey=kind == "grbm"), 0.0, 1.0
     estimators: dict[str, Any] = {
@@ -73,10 +74,10 @@ def train(
     else:
         optimizer = ebm_ref.sgd(chosen["lr"], momentum, weight_decay)
         model = base_rate_rbm(rows, chosen["hidden"], seed)
+    negatives = estimators[chosen["estimator"]]()
     result = ebm_ref.fit(
-        model, rows, estimators[estimator](), optimizer, chosen["epochs"], batch_size, seed, checkpoint=checkpoint,
-        progress=not quiet,
-    )  # fmt: skip
+        model, rows, negatives, optimizer, chosen["epochs"], batch_size, seed, checkpoint=checkpoint, progress=not quiet
+    )
     (result.model.rescaled(deviation, mean) if kind == "grbm" else result.model).save(out)
     history = Path(out).with_suffix(".history.npz")
     arrays: dict[str, Any] = dict(result.history)
@@ -94,7 +95,14 @@ def base_rate_rbm(rows, n_hidden: int, seed: int):
 
 
 def standardised(rows, noise: float, seed: int):
-    """(rows with mean 0 and variance 1 over all units together and noise added, mean, deviation)."""
-    mean, deviation = float(rows.mean()), float(rows.std()) or 1.0
+    """(rows with noise added, then with mean 0 and variance 1 in every unit; means; deviations).
+
+    The noise has ``noise`` deviations of all units together.
+    """
+    import numpy as np
+
     z = ebm_ref.Stream(seed, "user").normal(0, rows.shape)
-    return (rows - mean) / deviation + noise * z, mean, deviation
+    rows = rows + noise * (float(rows.std()) or 1.0) * z
+    deviation = rows.std(axis=0)
+    mean, deviation = rows.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+    return (rows - mean) / deviation, mean, deviation

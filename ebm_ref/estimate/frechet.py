@@ -1,4 +1,4 @@
-"""Frechet distance between two samples of feature vectors.            [Frechet 1957; Dowson & Landau 1982; Heusel et al. 2017]
+"""Frechet distance between two samples of feature vectors.    [Dowson & Landau 1982; Heusel et al. 2017]
 
 (1) d = |m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1^1/2 C2 C1^1/2)^1/2,   m, C the mean and covariance of each sample:
     the squared 2-Wasserstein distance of the normal laws with these moments, in squared units of the features
