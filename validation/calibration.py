@@ -2,8 +2,8 @@
 
 A Monte Carlo p-value must be super-uniform: P(p <= level) <= level.  A test fails the audit if so many false alarms as
 were seen have probability below 1e-6 / (number of tests and levels) under Bin(n, level).
-The null sizes are those that the checks use (999; 199 for Z1).  Seeds: 10,000 for the cheap tests, 5,000 for those of
-updates and annealing, 2,000 for S1, S2, S9, S10 and S13, which would take most of an hour for 10,000.
+The null sizes are those that the checks use (999; 199 for Z1), each p-value has a null of its own.  10,000 fresh seeds
+of every test: half an hour on one core.  The e-processes S7 and S8 count as p = 1 / (greatest e of four looks).
 Usage: python -m validation.calibration [share]
 (a share of these seeds; writes validation/figures/calibration.png and calibration.json)
 """
@@ -13,19 +13,21 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from ebm_ref.oracle import cases
+from ebm_ref.oracle import cases, zoo
 from ebm_ref.oracle.annealing import annealing_path, path_moments, simulate, weight_stage
 from ebm_ref.oracle.checks.kernel_tests import RANK_LENGTH
 from ebm_ref.oracle.learning_tests import Bench, mean_stage, single_stage, spread_stage
 from ebm_ref.oracle.statistics.chains import chain_test, independence_test, joint_counts
+from ebm_ref.oracle.statistics.evalues import dirichlet_log_e, log_likelihood_ratios, mixture_log_e
 from ebm_ref.oracle.statistics.exact import rank_test, ranks_with_ties, symmetry_test, unit_test
-from ebm_ref.oracle.statistics.pairs import features, law_test, moment_test, pair_law, pair_test, row_test
+from ebm_ref.oracle.statistics.pairs import equal_rows, features, law_test, moment_test, pair_law, pair_test, row_test
 from ebm_ref.oracle.statistics.seeds import Seeds
 from ebm_ref.oracle.statistics.sequential import MONTE_CARLO
 from ebm_ref.oracle.update_recipe import make_update, reference
@@ -34,18 +36,25 @@ from ebm_ref.progress import track
 FIGURES = Path(__file__).parent / "figures"
 LEVELS, NULLS, N, CHUNK = (0.05, 0.0076), MONTE_CARLO, 4096, 25
 ROWS, UPDATES, RUNS = np.array([[1.0, 0], [0, 1], [1, 0]]), 48, 256
-KERNELS: dict[str, cases.Case] = {}
+KERNELS: dict[tuple[int, str], cases.Case] = {}
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "black")
 
 
-def case(kernel: str = "block_gibbs") -> cases.Case:
-    """A generic RBM 2x2: 16 states, tempered."""
-    if kernel not in KERNELS:
+def case(kernel: str = "block_gibbs", n_hidden: int = 2) -> cases.Case:
+    """A generic RBM of two visible units, tempered: 16 states, or 8 where a null is a table of transitions."""
+    if (n_hidden, kernel) not in KERNELS:
         rng = np.random.default_rng(5)
         W, a, b = rng.normal(size=(2, 2)), rng.normal(size=2), rng.normal(size=2)
-        KERNELS[kernel] = cases.rbm(W, a, b, kernel=kernel, beta=1.3)
-    return KERNELS[kernel]
+        made = cases.rbm(W[:, :n_hidden], a, b[:n_hidden], kernel=kernel, beta=1.3)
+        KERNELS[n_hidden, kernel] = made
+    return KERNELS[n_hidden, kernel]
+
+
+@cache
+def wrong_matrices() -> tuple[np.ndarray, ...]:
+    """The alternatives of S7."""
+    return tuple(a.P for a in zoo.alternatives(case()))
 
 
 def table(P: np.ndarray, starts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -75,12 +84,23 @@ def state_p_values(seed: int) -> dict[str, float]:
         "S5": rank_p_value(rng),
         "S6": unit_test(by_row, c.P, c.states).p_value,
         "S12": moment_test(rng.multinomial(N, c.pi), c.pi, f, names, rng, NULLS).p_value,
-    }
+    } | evidence(rng)
+
+
+def evidence(rng: np.random.Generator) -> dict[str, float]:
+    """S7 and S8, looked at after N/8, N/4, N/2 and N transitions."""
+    c, seen = case(), np.zeros((len(case().pi),) * 2, dtype=np.int64)
+    labels, log_e = equal_rows(c.P), {"S7": 0.0, "S8": 0.0}
+    for n in (N // 8, N // 8, N // 4, N // 2):
+        seen += table(c.P, rng.multinomial(n, c.pi), rng)
+        now = mixture_log_e(log_likelihood_ratios(seen, c.P, wrong_matrices())), dirichlet_log_e(seen, c.P, labels)
+        log_e = {test: max(was, e) for (test, was), e in zip(log_e.items(), now, strict=True)}
+    return {test: float(np.exp(-value)) for test, value in log_e.items()}
 
 
 def transition_p_values(seed: int) -> dict[str, float]:
     """The tests of transitions, of recorded chains, and of independence."""
-    rng, c = np.random.default_rng(seed), case()
+    rng, c = np.random.default_rng(seed), case(n_hidden=1)
     P, pi, S = c.P, c.pi, len(c.pi)
     law = pair_law(P, c.states)
     pairs, visits = chain_test(walk(P, rng.choice(S, size=4, p=pi), 129, rng), law, pi, rng, NULLS)
@@ -108,7 +128,7 @@ def rank_p_value(rng: np.random.Generator) -> float:
 
 def independence_p_value(rng: np.random.Generator) -> float:
     """S13 on 32 calls of N / 32 rows from the least predictable start."""
-    c, size = case(), N // 32
+    c, size = case(n_hidden=1), N // 32
     start = int(np.argmin((c.P**2).sum(axis=1)))
     S, p = len(c.pi), c.P[start]
     Y = rng.choice(S, size=(32, size), p=p / p.sum())
@@ -134,8 +154,8 @@ def update_p_values(seed: int) -> dict[str, float]:
 Function = Callable[[int], dict[str, float]]
 GROUPS: dict[str, tuple[int, Function]] = {
     "states": (10_000, state_p_values),
-    "updates": (5_000, update_p_values),
-    "transitions": (2_000, transition_p_values),
+    "updates": (10_000, update_p_values),
+    "transitions": (10_000, transition_p_values),
 }
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ebm_ref.oracle.checks import (
         check_acceptance,
         check_chains,
+        check_device,
         check_invariance,
         check_kernel,
         check_persistent,
@@ -37,6 +38,7 @@ _HOMES = {
     "check_samples": "checks",
     "check_acceptance": "checks",
     "check_chains": "checks",
+    "check_device": "checks",
     "check_persistent": "checks",
     "check_training": "checks_training",
     "check_fixed_point": "checks_training",
@@ -66,6 +68,7 @@ __all__ = [
     "check_annealing",
     "check_chains",
     "check_conditionals",
+    "check_device",
     "check_energy",
     "check_fixed_point",
     "check_free_energy",

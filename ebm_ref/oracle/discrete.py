@@ -82,12 +82,14 @@ class Case:
         return tuple(i for i in range(self.n_units) if i not in held)
 
     @cached_property
-    def _support(self) -> list[int]:
+    def support(self) -> list[int]:
+        """The index among all 2^d states of each state that the clamp allows."""
         every = naive.states(self.n_units, self.values)
         return [k for k, s in enumerate(every) if all(s[unit] == value for unit, value in self.clamp)]
 
     @cached_property
-    def _every_energy(self) -> list[float]:
+    def every_energy(self) -> list[float]:
+        """E of all 2^d states, whatever is clamped."""
         every = naive.states(self.n_units, self.values)
         if self.W is not None and self.a is not None and self.b is not None:
             W, a, b, nv = self.W.tolist(), self.a.tolist(), self.b.tolist(), self.n_visible
@@ -100,12 +102,12 @@ class Case:
     def states(self) -> np.ndarray:
         """All states that the clamp allows, float64 (S, d), in the order of their index."""
         every = naive.states(self.n_units, self.values)
-        return frozen([every[k] for k in self._support])
+        return frozen([every[k] for k in self.support])
 
     @cached_property
     def energies(self) -> np.ndarray:
         """E of each state (S,), in nats."""
-        return frozen([self._every_energy[k] for k in self._support])
+        return frozen([self.every_energy[k] for k in self.support])
 
     @cached_property
     def pi(self) -> np.ndarray:
@@ -116,8 +118,8 @@ class Case:
     def P(self) -> np.ndarray:
         """The transition matrix (S, S) of one step; row s is the law of the next state."""
         held = [unit for unit, _ in self.clamp]
-        full = naive.transition_matrix(self._every_energy, self.kernel, self.n_visible, self.n_hidden, held)
-        return frozen([[full[i][j] for j in self._support] for i in self._support])
+        full = naive.transition_matrix(self.every_energy, self.kernel, self.n_visible, self.n_hidden, held)
+        return frozen([[full[i][j] for j in self.support] for i in self.support])
 
     @cached_property
     def moments(self) -> Moments:
@@ -135,7 +137,7 @@ class Case:
     @cached_property
     def _position(self) -> np.ndarray:
         position = np.full(2**self.n_units, -1)
-        position[self._support] = np.arange(len(self._support))
+        position[self.support] = np.arange(len(self.support))
         return position
 
     def index(self, rows: Any) -> np.ndarray:

@@ -53,6 +53,15 @@ def rounded_flips(bits: int) -> tuple[naive.Flip, naive.Flip]:
     return gibbs, metropolis
 
 
+def rounded_matrix(case: Case, bits: int) -> np.ndarray:
+    """The transition matrix (S, S) with rounded probabilities."""
+    held, support = [unit for unit, _ in case.clamp], case.support
+    full = naive.transition_matrix(
+        case.every_energy, case.kernel, case.n_visible, case.n_hidden, held, rounded_flips(bits)
+    )
+    return np.array([[full[i][j] for j in support] for i in support])
+
+
 def quantised(case: Case, bits: int, name: str | None = None) -> TableCase:
     """The same kernel with every probability rounded to ``bits`` bits.
 
@@ -65,13 +74,7 @@ def quantised(case: Case, bits: int, name: str | None = None) -> TableCase:
     >>> float(0.5 * abs(rough.pi - case.pi).sum().round(4))
     0.02295
     """
-    require_int("bits", bits, 1, 52)
-    held = [unit for unit, _ in case.clamp]
-    support = case._support
-    full = naive.transition_matrix(
-        case._every_energy, case.kernel, case.n_visible, case.n_hidden, held, rounded_flips(bits)
-    )
-    P = np.array([[full[i][j] for j in support] for i in support])
+    P = rounded_matrix(case, require_int("bits", bits, 1, 52))
     try:
         law = stationary_law(P)
     except DomainError as error:

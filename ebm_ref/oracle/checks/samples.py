@@ -14,17 +14,17 @@ import numpy as np
 
 from ebm_ref.errors import DomainError, InsufficientDataError, ShapeError, require_choice, require_int, require_positive
 from ebm_ref.oracle import zoo
-from ebm_ref.oracle.cases import Case, expression
+from ebm_ref.oracle.cases import Case, TableCase, expression
 from ebm_ref.oracle.checks.candidate import as_numpy
 from ebm_ref.oracle.checks.diagnosis import diagnose
 from ebm_ref.oracle.results import Diagnosis, Report, Result
-from ebm_ref.oracle.statistics import chains, evalues
+from ebm_ref.oracle.statistics import chains, devices, evalues
 from ebm_ref.oracle.statistics import pairs as pair_tests
 from ebm_ref.oracle.statistics.seeds import NULL, Seeds
 from ebm_ref.oracle.statistics.sequential import Stage, level_of_each, noncentrality
 
 SAMPLING = ("iid", "every_step", "thinned", "unknown")
-PARTS, NULL_SAMPLES, SIMULATED = 2, 1999, 4e7
+PARTS, NULL_SAMPLES, SIMULATED, LEAD = 2, 1999, 4e7, 3.0
 PLANS = {
     "iid": ("S3", "S12", "S13"),
     "every_step": ("S7", "S10", "S9"),
@@ -34,7 +34,7 @@ PLANS = {
 
 
 def check_samples(
-    samples: Any, case: Case, sampling: str = "iid", *, thin: int = 1, effect: float = 0.2, seed: int = 0
+    samples: Any, case: Case | TableCase, sampling: str = "iid", *, thin: int = 1, effect: float = 0.2, seed: int = 0
 ) -> Report:
     """Judge recorded states against a case.
 
@@ -42,7 +42,8 @@ def check_samples(
     sampling  "iid"         independent draws of the law (S3, S12, and S13 on consecutive draws)
               "every_step"  every state of chains of the case's kernel (S7, S8, S10, S9)
               "thinned"     every ``thin``-th state of such chains: judged against P^thin
-              "unknown"     correlated draws of an unknown kernel (S11, S12 after thinning: approximate levels)
+              "unknown"     correlated draws of an unknown kernel (S11, S12 after thinning: approximate levels; notes
+                    say the fitted temperature, total variation, autocorrelation time); see also check_device
     effect    the chi-square distance that the file must be able to show; InsufficientDataError names the draws needed
     P(any failure | correct) <= 1e-6 (approximately, for "unknown").
     Raises ShapeError, DomainError, InsufficientDataError.
@@ -68,7 +69,7 @@ def check_samples(
     return run.judge_draws(index)
 
 
-def indices(samples: Any, case: Case) -> np.ndarray:
+def indices(samples: Any, case: Case | TableCase) -> np.ndarray:
     """State indices (chains, draws), -1 outside the support."""
     rows = as_numpy(samples)
     if rows.ndim == 2:
@@ -82,11 +83,13 @@ def indices(samples: Any, case: Case) -> np.ndarray:
     return case.index(rows.reshape(-1, case.n_units)).reshape(rows.shape[:2])
 
 
-def off_support(samples: Any, case: Case, chain: int, draw: int, n: int) -> str:
+def off_support(samples: Any, case: Case | TableCase, chain: int, draw: int, n: int) -> str:
     """What is wrong with the first draw that no state of the case is, in words."""
     row = as_numpy(samples).reshape(-1, case.n_units)[chain * (np.shape(samples)[-2]) + draw]
-    down, up = case.values
-    why = f"units are {down} or {up}"
+    down, *_, up = case.values
+    why = f"units are {down} or {up}" if len(case.values) == 2 else f"units are {down} to {up}"
+    if isinstance(case, TableCase):
+        return f"draw [{chain}, {draw}] lies outside the support ({n} such): {row.tolist()}; {why}"
     if np.isin(row, (-1, 0, 1)).all():
         why += "; map x = (s + 1) / 2" if case.units == "01" else "; map s = 2 x - 1"
     if np.isin(row, (down, up)).all():
@@ -97,20 +100,28 @@ def off_support(samples: Any, case: Case, chain: int, draw: int, n: int) -> str:
 class FileCheck:
     """One check of one file: level, results, report."""
 
-    def __init__(self, case: Case, sampling: str, thin: int, seed: int, effect: float, n: int) -> None:
+    def __init__(self, case: Case | TableCase, sampling: str, thin: int, seed: int, effect: float, n: int) -> None:
         self.case, self.sampling, self.thin, self.effect, self.n = case, sampling, thin, effect, n
+        self.call, self.subject = "check_samples", "samples"
         self.seeds = Seeds(seed)
-        self.planned = PLANS[sampling]
-        self.alpha = level_of_each(len(self.planned))
-        self.gamma = math.sqrt(self.alpha)
+        self.set_plan(PLANS[sampling])
         self.P = np.linalg.matrix_power(case.P, thin)
+        self.share = 1.0  # of the recorded draws that are used
         self.results: list[Result] = []
         self.notes: list[str] = []
+
+    def set_plan(self, planned: tuple[str, ...]) -> None:
+        """The tests, the level of each, that of a part, and a Monte Carlo null that can reject at it."""
+        self.planned = planned
+        self.alpha = level_of_each(len(planned))
+        self.gamma = math.sqrt(self.alpha)
+        self.null_samples = max(NULL_SAMPLES, math.ceil(1.0 / self.gamma))
 
     def add(self, test: str, message: str, failed: bool, **numbers: Any) -> None:
         """Append a Result."""
         case = expression(self.case)
-        replay = f"oracle.check_samples(samples, {case}, {self.sampling!r}, thin={self.thin}, seed={self.seeds.seed})"
+        how = f"sampling={self.sampling!r}, " + (f"thin={self.thin}, " if self.thin > 1 else "")
+        replay = f"oracle.{self.call}(samples, {case}, {how}seed={self.seeds.seed})"
         self.results.append(
             Result(test, "fail" if failed else "pass", message, seed=self.seeds.seed, replay=replay, **numbers)
         )
@@ -119,9 +130,10 @@ class FileCheck:
         """The smallest detectable effect of the two parts; refuses a file that cannot show the declared one."""
         lam = noncentrality(max(df, 1), self.alpha, k=PARTS, growth=1) * PARTS
         if n < lam / self.effect**2:
-            needed = math.ceil(lam / self.effect**2)
+            needed = math.ceil(lam / self.effect**2 / self.share)
+            kept = f"{n} draws" if self.share == 1.0 else f"{n} nearly independent draws (of {round(n / self.share)})"
             raise InsufficientDataError(
-                f"samples: {n} draws cannot show an effect of {self.effect} at level {self.alpha:.2g}; record at least"
+                f"samples: {kept} cannot show an effect of {self.effect} at level {self.alpha:.2g}; record at least"
                 f" {needed}, or declare a larger effect"
             )
         return math.sqrt(lam / n)
@@ -147,23 +159,33 @@ class FileCheck:
         case, law_test = self.case, "S3"
         if self.sampling == "unknown":
             index, law_test = self.thinned_enough(index), "S11"
-        flat = index.T.ravel() if len(index) > 1 else index.ravel()
-        detectable = self.require(len(flat), len(case.pi) - 1)
-        parts = [np.bincount(part, minlength=len(case.pi)) for part in np.array_split(flat, PARTS)]
+        parts, n = two_parts(index, len(case.pi)), index.size
+        detectable = self.require(n, len(case.pi) - 1)
         f, names = pair_tests.features(case.states, case.energies)
         stages, moments = [], []
         for j, counts in enumerate(parts):
-            column, effect = pair_tests.law_test(counts, case.pi, self.seeds.rng(law_test, j, NULL), NULL_SAMPLES)
+            column, effect = pair_tests.law_test(counts, case.pi, self.seeds.rng(law_test, j, NULL), self.null_samples)
             stages.append(Stage(float((column >= column[0]).sum() / len(column)), effect))
             rng = self.seeds.rng("S12", j, NULL)
-            moments.append(pair_tests.moment_test(counts, case.pi, f, names, rng, NULL_SAMPLES))
-        self.add_parts(law_test, "law of the states", stages, len(flat), detectable)
-        self.add_parts("S12", "means, pair products, energy", moments, len(flat), self.require(len(flat), 1))
+            moments.append(pair_tests.moment_test(counts, case.pi, f, names, rng, self.null_samples))
+        self.add_parts(law_test, "law of the states", stages, n, detectable)
+        self.add_parts("S12", "means, pair products, energy", moments, n, self.require(n, 1))
         if self.sampling == "iid":
             self.judge_neighbours(index.ravel())
-        counts = np.bincount(flat, minlength=len(case.pi))[None, :]
-        self.results[0] = with_law_cells(self.results[0], counts[0], case)
+        counts = np.sum(parts, axis=0)
+        self.results[0] = with_law_cells(self.results[0], counts, case)
+        if self.sampling == "unknown":
+            self.describe(counts)
         return self.report(self.diagnose_law(counts))
+
+    def describe(self, counts: np.ndarray) -> None:
+        """What a device's owner wants to know whatever the verdicts: fitted temperature (H3), total variation (H5)."""
+        beta, error = devices.beta_and_error(counts, self.case.energies)
+        self.notes.append(f"fitted inverse temperature: {beta:.3g} +- {error:.2g} times the declared one")
+        estimate, low, high = devices.variation_interval(counts, self.case.pi, self.alpha)
+        self.notes.append(
+            f"total variation to the declared law: {estimate:.2g}, certainly between {low:.2g} and {high:.2g}"
+        )
 
     def judge_neighbours(self, flat: np.ndarray) -> None:
         """S13: draws declared independent are so of the draw before: disjoint pairs against pi x pi."""
@@ -172,9 +194,13 @@ class FileCheck:
         for j, part in enumerate(np.array_split(flat, PARTS)):
             even = part[: len(part) // 2 * 2]
             counts = chains.joint_counts(even[0::2], even[1::2], S).ravel()
-            column, effect = pair_tests.law_test(counts, product, self.seeds.rng("S13", j, NULL), NULL_SAMPLES)
-            stages.append(Stage(float((column >= column[0]).sum() / len(column)), effect))
-        lam = noncentrality(S * S - 1, self.alpha, k=PARTS, growth=1) * PARTS
+            sample = pair_tests.row_null(
+                self.seeds.rng("S13", j, NULL), len(even) // 2, product, counts, self.null_samples
+            )
+            column = chains.interaction(sample.reshape(-1, S, S))  # a wrong law is not called dependence
+            p_value = float((column >= column[0]).sum() / len(column))
+            stages.append(Stage(p_value, pair_tests.excess(column, len(even) // 2)))
+        lam = noncentrality((S - 1) ** 2, self.alpha, k=PARTS, growth=1) * PARTS
         n = len(flat) // 2
         self.add_parts("S13", "independence of consecutive draws", stages, n, math.sqrt(lam / n))
 
@@ -184,9 +210,17 @@ class FileCheck:
         if quarter < 8:
             raise InsufficientDataError(f"samples: {index.shape[1]} draws a chain; an unknown kernel needs at least 32")
         features = np.concatenate([self.case.states, self.case.energies[:, None]], axis=1)
-        step = chains.thinning(features[index[:, :quarter]])
-        self.notes.append(f"kept every {step}. draw after the first quarter; the level is approximate")
-        return index[:, quarter::step]
+        series = features[index[:, :quarter]]
+        step = 2 * chains.thinning(series) if chains.thinning(series) > 1 else 1  # correlations fall from .05 to .0025
+        tau = max(devices.integrated_time(series[:, :, k]) for k in range(series.shape[2]))
+        kept = index[:, quarter::step]
+        self.share = kept.size / index.size
+        self.notes.append(f"used draw {quarter} of each chain and every {step}. after it; the level is approximate")
+        worth = int(index.size / tau)
+        self.notes.append(
+            f"integrated autocorrelation time {tau:.3g} draws: {index.size} draws are worth about {worth}"
+        )
+        return kept
 
     def judge_chains(self, index: np.ndarray) -> Report:
         """every_step or thinned: e-processes on all transitions, then S10 and S9 on what can be simulated."""
@@ -206,7 +240,7 @@ class FileCheck:
         used = self.simulated_share(index)
         parts = np.array_split(used, PARTS, axis=0) if len(used) >= PARTS else np.array_split(used, PARTS, axis=1)
         found = [
-            chains.chain_test(part, law, self.case.pi, self.seeds.rng("S10", j, NULL), NULL_SAMPLES)
+            chains.chain_test(part, law, self.case.pi, self.seeds.rng("S10", j, NULL), self.null_samples)
             for j, part in enumerate(parts)
         ]
         n = sum(part.shape[0] * (part.shape[1] - 1) for part in parts)
@@ -230,7 +264,7 @@ class FileCheck:
 
     def simulated_share(self, index: np.ndarray) -> np.ndarray:
         """The first draws of each chain, as many as the Monte Carlo null can afford."""
-        affordable = max(4, int(SIMULATED / NULL_SAMPLES / len(index)))
+        affordable = max(4, int(SIMULATED / self.null_samples / len(index)))
         if affordable < index.shape[1]:
             self.notes.append(f"S9 and S10 use the first {affordable} draws of each chain; S7 and S8 use all")
         return index[:, :affordable]
@@ -251,7 +285,7 @@ class FileCheck:
         return diagnose(counts, self.P, self.case.states, self.alternatives(), self.seeds.rng("diagnosis", 0, NULL))
 
     def diagnose_law(self, counts: np.ndarray) -> tuple[Diagnosis, ...]:
-        """Ranked mistakes of the stationary law."""
+        """Ranked mistakes of the stationary law, another temperature among them; counts (S,)."""
         if not self.failed:
             return ()
         laws = []
@@ -259,15 +293,35 @@ class FileCheck:
             pi = stationary(a.P)
             if pi is not None and np.abs(pi - self.case.pi).max() > 1e-6:
                 laws.append(replace(a, P=pi[None, :]))
-        pi = self.case.pi[None, :]
-        return diagnose(counts, pi, self.case.states, tuple(laws), self.seeds.rng("diagnosis", 0, NULL))
+        rng, pi = self.seeds.rng("diagnosis", 0, NULL), self.case.pi[None, :]
+        found = diagnose(counts[None, :], pi, self.case.states, tuple(laws), rng)
+        return with_temperature(found, counts, self.case.energies, rng)
 
     def report(self, diagnosis: tuple[Diagnosis, ...]) -> Report:
         """The finished report."""
         bound = len(self.planned) * self.alpha
-        subject = f"samples ({self.sampling}, {self.n} draws)"
+        subject = f"{self.subject} ({self.sampling}, {self.n} draws)"
         results, notes = tuple(self.results), tuple(self.notes)
         return Report(subject, self.case.name, "file", self.seeds.seed, results, diagnosis, notes, bound)
+
+
+def two_parts(index: np.ndarray, S: int) -> list[np.ndarray]:
+    """Counts (S,) of the two parts of index chains (C, T): sets of chains, or halves in time of a single one."""
+    parts = np.array_split(index, PARTS, axis=0) if len(index) >= PARTS else np.array_split(index, PARTS, axis=1)
+    return [np.bincount(part.ravel(), minlength=S) for part in parts]
+
+
+def with_temperature(
+    found: tuple[Diagnosis, ...], counts: np.ndarray, energies: np.ndarray, rng: np.random.Generator
+) -> tuple[Diagnosis, ...]:
+    """The diagnoses, headed by "another temperature" if that explains the draws and no named mistake does as well."""
+    stage = devices.profile_test(counts, energies, rng, 999)
+    beta, gain = stage.details["beta"], stage.details["log_likelihood_gain"]
+    best = found[0].log_likelihood_ratio if found else 0.0
+    if stage.p_value <= 2e-3 or gain < LEAD or (found and found[0].explained and best > gain - LEAD):
+        return found
+    words = f"Boltzmann law at {beta:.3g} times the declared inverse temperature"
+    return (Diagnosis("temperature", gain, words, True), *(replace(d, explained=False) for d in found))
 
 
 def stationary(P: np.ndarray) -> np.ndarray | None:
@@ -280,7 +334,7 @@ def stationary(P: np.ndarray) -> np.ndarray | None:
     return np.clip(pi, 0.0, None) / np.clip(pi, 0.0, None).sum()
 
 
-def with_law_cells(result: Result, counts: np.ndarray, case: Case) -> Result:
+def with_law_cells(result: Result, counts: np.ndarray, case: Case | TableCase) -> Result:
     """The worst states and the ratio plot of state counts."""
     expected = counts.sum() * case.pi
     sd = np.sqrt(np.maximum(expected * (1 - case.pi), 1e-12))

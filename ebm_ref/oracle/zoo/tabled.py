@@ -8,7 +8,7 @@ import numpy as np
 
 from ebm_ref.oracle.potts import Potts
 from ebm_ref.oracle.replicas import Replicas
-from ebm_ref.oracle.rounded import Rounded, quantised
+from ebm_ref.oracle.rounded import Rounded, rounded_matrix
 from ebm_ref.oracle.tables import TableCase
 from ebm_ref.oracle.zoo import potts, replicas
 from ebm_ref.oracle.zoo.bug import Bug, Step
@@ -58,10 +58,10 @@ def mistakes(case: TableCase) -> list[tuple[str, str, Array]]:
 def grid_mistakes(model: Rounded) -> list[tuple[str, str, Array]]:
     """Other grids than the declared one, and none."""
     found = [("exact_probabilities", "probabilities not rounded at all", model.exact.P)]
-    for bits in (model.bits - 2, model.bits - 1, model.bits + 1, model.bits + 2):
+    for bits in (model.bits - 1, model.bits + 1):
         if FEWEST_BITS <= bits <= MOST_BITS:
             words = f"{bits} bits where {model.bits} are declared"
-            found.append((f"grid_{bits}", words, quantised(model.exact, bits).P))
+            found.append((f"grid_{bits}", words, rounded_matrix(model.exact, bits)))
     return found
 
 
