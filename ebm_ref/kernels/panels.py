@@ -17,6 +17,7 @@ from ebm_ref.compile import jit, vector_code
 
 UNITS = 4  # rows of a panel
 VECTOR_BYTES = 32
+CHUNK_BYTES = 12_000  # rows of S that stay in the first-level cache while all units pass over them
 COLUMNS = 8  # a width must be a multiple: one vector of float32, two of float64
 
 
@@ -87,22 +88,25 @@ panel_1, panel_2, panel_3 = (vector_code(panel_code(v), panel(v)) for v in (1, 2
 
 def add_products(Z, S, tiles):
     """Z[4g + u] += sum_k tiles[g, k, u] S[k]; Z and S have the same width, a multiple of COLUMNS."""
-    per_vector = VECTOR_BYTES // Z.itemsize
-    for g in range(len(tiles)):
-        z, w, c = Z[UNITS * g : UNITS * (g + 1)], tiles[g], 0
-        left = Z.shape[1] // per_vector if len(S) else 0
-        while left > 0:
-            if left == 3 or left > 4:
-                panel_3(z, S, w, c)
-                n = 3
-            elif left > 1:
-                panel_2(z, S, w, c)
-                n = 2
-            else:
-                panel_1(z, S, w, c)
-                n = 1
-            left -= n
-            c += n * per_vector
+    per_vector, width = VECTOR_BYTES // Z.itemsize, Z.shape[1]
+    chunk = max(16, CHUNK_BYTES // (width * Z.itemsize))
+    for k in range(0, len(S), chunk):
+        rows = S[k : k + chunk]
+        for g in range(len(tiles)):
+            z, w, c = Z[UNITS * g : UNITS * (g + 1)], tiles[g, k : k + chunk], 0
+            left = width // per_vector
+            while left > 0:
+                if left == 3 or left > 4:
+                    panel_3(z, rows, w, c)
+                    n = 3
+                elif left > 1:
+                    panel_2(z, rows, w, c)
+                    n = 2
+                else:
+                    panel_1(z, rows, w, c)
+                    n = 1
+                left -= n
+                c += n * per_vector
 
 
 add_products = jit(add_products)
