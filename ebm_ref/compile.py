@@ -146,10 +146,10 @@ def vector_code(emit: Callable, twin: Callable) -> Callable:
             arrays = [
                 context.make_array(t)(context, builder, a) for t, a in zip(signature.args, args[:3], strict=False)
             ]
-            width, n = builder.extract_value(arrays[0].shape, 1), builder.extract_value(arrays[1].shape, 0)
+            width, n, stride = (builder.extract_value(arrays[i].shape, axis) for i, axis in ((0, 1), (1, 0), (2, 1)))
             number = signature.args[0].dtype
             pointers = [array.data for array in arrays]
-            emit(builder, context.get_data_type(number), number.bitwidth, *pointers, args[3], width, n)
+            emit(builder, context.get_data_type(number), number.bitwidth, *pointers, args[3], width, n, stride)
             return context.get_dummy_value()
 
         return types.void(Z, S, w, c), generate

@@ -7,9 +7,11 @@ every inner loop runs over chains and no chain sees another.
 (2) The first words of four units in all chains by one loop over Philox.
 (3) u < sigmoid(z) where  gap = u (1 + e) - (1 if z >= 0 else e) < 0,  e = exp(-|z|), in single precision.  Its error is
     below MARGIN / 8; where |gap| is less than the margin, the exact rule of maths/philox decides.
-(4) Double precision at the price of single: Z is summed in float32, which errs by at most
-        d_j = (n + 3) 2^-24 (|bias_j| + sum_i |W_ij|),   n terms, roundings of W and of either sum included.
-    |dgap/dz| <= 1, so the sign of the gap is right beyond MARGIN + d; within it the sum is done again in float64.
+(4) Double precision at the price of single: Z is summed in float32, which errs by at most d_j = 2^-24 times
+        |bias_j| + sum_i |W_ij| + sum_k max(|bias_j + P_kj|, |bias_j - N_kj|),
+    P_kj and N_kj the sums of the positive and of the negative W_ij, i <= k: roundings of the numbers and of every sum
+    on the way.  |dgap/dz| <= 1, so the sign of the gap is right beyond MARGIN + d; within it the sum is done again in
+    float64, whose own rounding is 2^-29 of that.
 """
 
 import numpy as np
@@ -20,7 +22,7 @@ from ebm_ref.maths.activations import exp_minus_fused
 from ebm_ref.maths.philox import LOW32, S32, bernoulli, philox4x32_inlined
 from ebm_ref.maths.scalars import sigmoid
 
-WIDEST = 64  # chains of a block at most
+WIDEST, LINE = 64, 8  # chains of a block at most; float64 in a cache line
 MARGIN, WIDEST_MARGIN = 2.0**-18, 2.0**-7  # beyond the second, sums done again cost more than double precision
 ZERO, ONE, TWO_MINUS_24, S8 = np.float32(0.0), np.float32(1.0), np.float32(2.0**-24), np.uint32(8)
 FAR, CLOSE = np.int32(0), np.int32(1)
@@ -109,6 +111,32 @@ def draw_layer(S, Z, given, tiles, bias, weights, margin, free, first_unit, word
 draw_layer = jit(draw_layer)
 
 
+def to_columns(S, rows, offset, n):
+    """S[i, c] = rows[c, offset + i] of n chains; whether any is neither 0 nor 1.  A cache line of a row at a time."""
+    units = S.shape[0]
+    odd = FAR
+    for line in range(0, units, LINE):
+        for i in range(line, min(line + LINE, units)):
+            for c in range(n):
+                s = rows[c, offset + i]
+                S[i, c] = s
+                odd = np.int32(odd | (FAR if s == 0.0 or s == 1.0 else CLOSE))
+    return odd
+
+
+def to_rows(rows, S, offset, n):
+    """The inverse of ``to_columns``."""
+    units = S.shape[0]
+    for line in range(0, units, LINE):
+        for c in range(n):
+            for i in range(line, min(line + LINE, units)):
+                rows[c, offset + i] = S[i, c]
+
+
+to_columns = jit(to_columns)
+to_rows = jit(to_rows)
+
+
 def batch_sweeps(
     block, width, states, out, left, to_hidden, to_visible, a, b, for_hidden, for_visible, margins, free, address,
     start, n_steps,
@@ -127,15 +155,9 @@ def batch_sweeps(
     H = np.zeros((UNITS * len(to_hidden), width), to_hidden.dtype)
     Z = np.zeros((max(len(X), len(H)), width), to_hidden.dtype)
     words = np.empty((4, width), np.uint32)
-    odd = False
-    for c in range(n):
-        for i in range(nv):
-            X[i, c] = states[first + c, i]
-            odd |= X[i, c] != 0.0 and X[i, c] != 1.0
-        for j in range(nh):
-            H[j, c] = states[first + c, nv + j]
-            odd |= H[j, c] != 0.0 and H[j, c] != 1.0
-    left[block] = odd and for_hidden.shape[1] > 0
+    rows = states[first : first + n]
+    odd = to_columns(X[:nv], rows, 0, n) | to_columns(H[:nh], rows, nv, n)
+    left[block] = odd != FAR and for_hidden.shape[1] > 0
     for t in range(0 if left[block] else n_steps):
         step = start + np.uint64(t)
         draw_layer(
@@ -146,23 +168,26 @@ def batch_sweeps(
             X, Z[: len(X)], H[:nh], to_visible, a, for_visible, margins[0], free[:nv], 0, words, chain, step, purpose,
             k0, k1,
         )  # fmt: skip
-    for c in range(n):
-        for i in range(nv):
-            out[first + c, i] = X[i, c]
-        for j in range(nh):
-            out[first + c, nv + j] = H[j, c]
+    to_rows(out[first : first + n], X[:nv], 0, n)
+    to_rows(out[first : first + n], H[:nh], nv, n)
 
 
 run_batch_sweeps = over_chains(batch_sweeps)
 
 
 def sum_errors(W: np.ndarray, bias: np.ndarray) -> float:
-    """The largest d of (4) for a layer with weights W (terms, units)."""
+    """The largest d of (4) for a layer with weights W (terms, units), or a little more."""
     size = np.abs(bias) + np.abs(W).sum(axis=0)
-    return float((len(W) + 3) * 2.0**-24 * size.max(initial=0.0))
+    rough = float((len(W) + 3) * 2.0**-24 * size.max(initial=0.0))
+    if rough < MARGIN:
+        return rough
+    highest, lowest = bias + np.cumsum(np.maximum(W, 0.0), axis=0), bias + np.cumsum(np.minimum(W, 0.0), axis=0)
+    on_the_way = np.maximum(np.abs(highest), np.abs(lowest)).sum(axis=0)
+    return float(1.01 * 2.0**-24 * (size + on_the_way).max())
 
 
 def block_width(n_chains: int, n_threads: int) -> int:
-    """Chains of a block: wide, yet a block for each thread.  No chain's numbers depend on it."""
-    n_blocks = max(-(-n_chains // WIDEST), min(n_threads, -(-n_chains // (2 * COLUMNS))))
+    """Chains of a block: wide, yet as many blocks for each thread.  No chain's numbers depend on it."""
+    n_threads = min(n_threads, -(-n_chains // (2 * COLUMNS)))
+    n_blocks = n_threads * -(-n_chains // (max(n_threads, 1) * WIDEST))
     return COLUMNS * -(-n_chains // (COLUMNS * max(n_blocks, 1)))

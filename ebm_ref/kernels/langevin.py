@@ -16,6 +16,7 @@ import numpy as np
 
 from ebm_ref.compile import jit, over_chains
 from ebm_ref.kernels.noise import LANES, centred_words, tile_normals
+from ebm_ref.kernels.panels import panel_of_fours
 from ebm_ref.maths.philox import LOW32, S32, TWO53
 from ebm_ref.maths.smooth import exp_minus, log1p_unit, log_normal_number
 
@@ -24,29 +25,19 @@ FREE, REFLECT, PROJECT, REJECT = 0, 1, 2, 3
 
 
 def add_products(out, M, x):
-    """out_j += sum_i M_ji x_i in lanes: four rows and four terms at a time, so that eight loads serve 16 products."""
+    """out_j += sum_i M_ji x_i in lanes, four terms at a time: (M_j0 x_0 + M_j1 x_1) + (M_j2 x_2 + M_j3 x_3), ..."""
     m, n = M.shape
+    Z, X = out.reshape(-1, LANES), x.reshape(-1, LANES)
     for j in range(0, m - 3, 4):
-        M0, M1, M2, M3 = M[j], M[j + 1], M[j + 2], M[j + 3]
-        o = out[j * LANES : (j + 4) * LANES]
-        for i in range(0, n - 3, 4):
-            a0, a1, a2, a3 = M0[i], M0[i + 1], M0[i + 2], M0[i + 3]
-            b0, b1, b2, b3 = M1[i], M1[i + 1], M1[i + 2], M1[i + 3]
-            c0, c1, c2, c3 = M2[i], M2[i + 1], M2[i + 2], M2[i + 3]
-            d0, d1, d2, d3 = M3[i], M3[i + 1], M3[i + 2], M3[i + 3]
-            y = x[i * LANES : (i + 4) * LANES]
-            for l in range(LANES):
-                y0, y1, y2, y3 = y[l], y[LANES + l], y[2 * LANES + l], y[3 * LANES + l]
-                o[l] += (a0 * y0 + a1 * y1) + (a2 * y2 + a3 * y3)
-                o[LANES + l] += (b0 * y0 + b1 * y1) + (b2 * y2 + b3 * y3)
-                o[2 * LANES + l] += (c0 * y0 + c1 * y1) + (c2 * y2 + c3 * y3)
-                o[3 * LANES + l] += (d0 * y0 + d1 * y1) + (d2 * y2 + d3 * y3)
+        z, w = Z[j : j + 4], M[j : j + 4]
+        for c in range(0, LANES, LANES // 2):
+            panel_of_fours(z, X[: n - n % 4], w, c)
         for i in range(n - n % 4, n):
             for row in range(4):
-                add_scaled(o[row * LANES : (row + 1) * LANES], M[j + row, i], x[i * LANES : (i + 1) * LANES])
+                add_scaled(z[row], w[row, i], X[i])
     for j in range(m - m % 4, m):
         for i in range(n):
-            add_scaled(out[j * LANES : (j + 1) * LANES], M[j, i], x[i * LANES : (i + 1) * LANES])
+            add_scaled(Z[j], M[j, i], X[i])
 
 
 def add_scaled(out, w, x):
@@ -64,9 +55,11 @@ def set_rows(out, values, lanes):
 
 
 def softplus_and_sigmoid(c, soft):
-    """soft = softplus(c), then c = sigmoid(c)."""
+    """soft = softplus(c), then c = sigmoid(c); in two loops, so that fewer wait for one another."""
     for k in range(len(c)):
-        e = exp_minus(abs(c[k]))
+        soft[k] = exp_minus(abs(c[k]))
+    for k in range(len(c)):
+        e = soft[k]
         soft[k] = (c[k] if c[k] > 0.0 else 0.0) + log1p_unit(e)
         c[k] = (1.0 if c[k] >= 0.0 else e) / (1.0 + e)
 

@@ -12,7 +12,7 @@ import numpy as np
 from ebm_ref.compile import jit, over_chains
 from ebm_ref.errors import DomainError, require_int
 from ebm_ref.maths.philox import LOW2, LOW32, S2, S11, S21, S32, TIE, TWO53, philox4x32, philox4x32_inlined
-from ebm_ref.maths.smooth import GAP_AT_EDGE, normal_centre, normal_tail
+from ebm_ref.maths.smooth import GAP_AT_EDGE, centre_argument, normal_centre_at, normal_tail
 
 LANES = 16  # chains that a tile holds side by side: loops over them vectorise
 
@@ -141,11 +141,14 @@ def centred_words(x, block, chain, c2, c3, k0, k1):
 
 
 def quantiles(z, x):
-    """z = Phi^-1((1 + x) / 2): one loop for all, then the few that lie in the tails."""
+    """z = Phi^-1((1 + x) / 2): two loops for all (in one, each number waits for a polynomial after another), then the
+    few that lie in the tails."""
     n_tails = 0
     for k in range(len(x)):
-        z[k] = normal_centre(x[k])
+        z[k] = centre_argument(x[k])
         n_tails += (1.0 - x[k]) * (1.0 + x[k]) < GAP_AT_EDGE
+    for k in range(len(x)):
+        z[k] = normal_centre_at(x[k], z[k])
     if n_tails:
         for k in range(len(x)):
             if (1.0 - x[k]) * (1.0 + x[k]) < GAP_AT_EDGE:

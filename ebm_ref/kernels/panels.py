@@ -1,9 +1,9 @@
 """Matrix products in vector registers:  Z_u += sum_k w_ku S_k  for the rows of four units u, all chains side by side.
 
-A row of Z or S is a unit, its columns are chains.  ``add_products`` cuts the columns into panels of one to three
-vectors.  A panel's sums stay in registers while k runs over the rows of S in order, one multiply-add a term, so a
-chain's sum does not depend on the panel that it is in.  Written as LLVM vectors, since compilers do not find it:
-three loads and four broadcasts serve twelve multiply-adds.  ``panel`` says the same in NumPy.
+A row of Z or S is a unit, its columns are chains, their number a multiple of COLUMNS.  ``add_products`` cuts the
+columns into panels of one to three vectors.  A panel's sums stay in registers while k runs over the rows of S in order,
+so a chain's sum does not depend on the panel that it is in.  Written as LLVM vectors, since compilers do not find it:
+three loads and four broadcasts serve twelve multiply-adds.  ``panel`` and ``fours`` say the same in NumPy.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ebm_ref.compile import jit, vector_code
 
 UNITS = 4  # rows of a panel
 VECTOR_BYTES = 32
+CHUNK_BYTES = 12_000  # rows of S that stay in the first-level cache while all units pass over them
 COLUMNS = 8  # a width must be a multiple: one vector of float32, two of float64
 
 
@@ -31,10 +32,27 @@ def panel(n_vectors: int) -> Callable:
     return add
 
 
-def panel_code(n_vectors: int) -> Callable:
-    """The same in LLVM: ``emit(builder, element, bits, Z, S, w, c, width, n)`` with pointers to the first elements."""
+def fours(n_vectors: int) -> Callable:
+    """The same with w (4, terms) and terms in fours: Z += (w_0 S_0 + w_1 S_1) + (w_2 S_2 + w_3 S_3), nothing fused."""
 
-    def emit(builder: Any, element: Any, bits: int, Z: Any, S: Any, w: Any, c: Any, width: Any, n: Any) -> None:
+    def add(Z, S, w, c):
+        columns = slice(c, c + n_vectors * VECTOR_BYTES // Z.dtype.itemsize)
+        for k in range(0, len(S), 4):
+            a, b, c2, d = (w[:, k + i, None] * S[k + i, columns] for i in range(4))
+            Z[:, columns] += (a + b) + (c2 + d)
+
+    return add
+
+
+def panel_code(n_vectors: int, in_fours: bool = False) -> Callable:
+    """Either in LLVM: ``emit(builder, element, bits, Z, S, w, c, width, n, stride)``, pointers to the first elements.
+
+    stride: of a row of w.
+    """
+
+    def emit(
+        builder: Any, element: Any, bits: int, Z: Any, S: Any, w: Any, c: Any, width: Any, n: Any, stride: Any
+    ) -> None:
         from llvmlite import ir
 
         i64, lanes = ir.IntType(64), 8 * VECTOR_BYTES // bits
@@ -55,9 +73,28 @@ def panel_code(n_vectors: int) -> Callable:
             value.align = bits // 8
             return value
 
-        def broadcast(index: Any) -> Any:
-            number = builder.load(builder.gep(w, [index]))
-            return builder.shuffle_vector(builder.insert_element(anything, number, ir.IntType(32)(0)), anything, zeros)
+        def weight(u: int, k: Any) -> Any:
+            """w_ku in all lanes."""
+            row, column = (i64(u), k) if in_fours else (k, i64(u))
+            number = builder.load(builder.gep(w, [builder.add(builder.mul(row, stride), column)]))
+            one = builder.insert_element(anything, number, ir.IntType(32)(0))
+            return builder.shuffle_vector(one, anything, zeros)
+
+        def next_sums(k: Any, sums: dict) -> dict:
+            """The sums with one term more, or four."""
+            terms = [builder.add(k, i64(i)) for i in range(4 if in_fours else 1)]
+            states = [[load(at(S, term, v)) for v in range(n_vectors)] for term in terms]
+            new = {}
+            for u in range(UNITS):
+                weights = [weight(u, term) for term in terms]
+                for v in range(n_vectors):
+                    if in_fours:
+                        a, b, c, d = (builder.fmul(x, s[v]) for x, s in zip(weights, states, strict=True))
+                        four = builder.fadd(builder.fadd(a, b), builder.fadd(c, d))
+                        new[u, v] = builder.fadd(sums[u, v], four)
+                    else:
+                        new[u, v] = builder.call(multiply_add, [weights[0], states[0][v], sums[u, v]])
+            return new
 
         cells = [(u, v) for u in range(UNITS) for v in range(n_vectors)]
         targets = {(u, v): at(Z, i64(u), v) for u, v in cells}
@@ -67,10 +104,8 @@ def panel_code(n_vectors: int) -> Callable:
         builder.position_at_end(loop)
         k = builder.phi(i64)
         sums = {cell: builder.phi(vector) for cell in cells}
-        states = [load(at(S, k, v)) for v in range(n_vectors)]
-        weights = [broadcast(builder.add(builder.mul(k, i64(UNITS)), i64(u))) for u in range(UNITS)]
-        new = {(u, v): builder.call(multiply_add, [weights[u], states[v], sums[u, v]]) for u, v in cells}
-        following = builder.add(k, i64(1))
+        new = next_sums(k, sums)
+        following = builder.add(k, i64(4 if in_fours else 1))
         for phi, start, step in [(k, i64(0), following), *((sums[cell], first[cell], new[cell]) for cell in cells)]:
             phi.add_incoming(start, before)
             phi.add_incoming(step, loop)
@@ -83,26 +118,30 @@ def panel_code(n_vectors: int) -> Callable:
 
 
 panel_1, panel_2, panel_3 = (vector_code(panel_code(v), panel(v)) for v in (1, 2, 3))
+panel_of_fours = vector_code(panel_code(2, in_fours=True), fours(2))
 
 
 def add_products(Z, S, tiles):
     """Z[4g + u] += sum_k tiles[g, k, u] S[k]; Z and S have the same width, a multiple of COLUMNS."""
-    per_vector = VECTOR_BYTES // Z.itemsize
-    for g in range(len(tiles)):
-        z, w, c = Z[UNITS * g : UNITS * (g + 1)], tiles[g], 0
-        left = Z.shape[1] // per_vector if len(S) else 0
-        while left > 0:
-            if left == 3 or left > 4:
-                panel_3(z, S, w, c)
-                n = 3
-            elif left > 1:
-                panel_2(z, S, w, c)
-                n = 2
-            else:
-                panel_1(z, S, w, c)
-                n = 1
-            left -= n
-            c += n * per_vector
+    per_vector, width = VECTOR_BYTES // Z.itemsize, Z.shape[1]
+    chunk = max(16, CHUNK_BYTES // (width * Z.itemsize))
+    for k in range(0, len(S), chunk):
+        rows = S[k : k + chunk]
+        for g in range(len(tiles)):
+            z, w, c = Z[UNITS * g : UNITS * (g + 1)], tiles[g, k : k + chunk], 0
+            left = width // per_vector
+            while left > 0:
+                if left == 3 or left > 4:
+                    panel_3(z, rows, w, c)
+                    n = 3
+                elif left > 1:
+                    panel_2(z, rows, w, c)
+                    n = 2
+                else:
+                    panel_1(z, rows, w, c)
+                    n = 1
+                left -= n
+                c += n * per_vector
 
 
 add_products = jit(add_products)

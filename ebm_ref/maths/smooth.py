@@ -88,9 +88,14 @@ log1p_unit = jit(log1p_unit)
 log_normal_number = jit(log_normal_number)
 
 
-def normal_centre(x):
-    """(4) for 1 - x^2 >= GAP_AT_EDGE; a finite number of no meaning beyond."""
-    return x * horner(CENTRE, -log_normal_number((1.0 - x) * (1.0 + x)) - 2.5)
+def centre_argument(x):
+    """w - 2.5, of which R is a polynomial."""
+    return -log_normal_number((1.0 - x) * (1.0 + x)) - 2.5
+
+
+def normal_centre_at(x, argument):
+    """(4) for 1 - x^2 >= GAP_AT_EDGE, ``argument`` from centre_argument; a finite number of no meaning beyond."""
+    return x * horner(CENTRE, argument)
 
 
 def normal_tail(x):
@@ -100,13 +105,16 @@ def normal_tail(x):
     return z if x > 0.0 else -z
 
 
-normal_centre = jit(normal_centre)
+centre_argument = jit(centre_argument)
+normal_centre_at = jit(normal_centre_at)
 normal_tail = jit(normal_tail)
 
 
 def normal_quantile(x):
     """Phi^-1((1 + x) / 2), -1 < x < 1: relative error below 1e-15."""
-    return normal_tail(x) if (1.0 - x) * (1.0 + x) < GAP_AT_EDGE else normal_centre(x)
+    if (1.0 - x) * (1.0 + x) < GAP_AT_EDGE:
+        return normal_tail(x)
+    return normal_centre_at(x, centre_argument(x))
 
 
 normal_quantile = jit(normal_quantile)

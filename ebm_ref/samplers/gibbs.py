@@ -19,7 +19,7 @@ from scipy.special import expit
 from ebm_ref.compile import get_num_threads
 from ebm_ref.errors import DomainError, require_choice, require_int
 from ebm_ref.kernels import gibbs as kernels
-from ebm_ref.kernels import gibbs_batch, panels
+from ebm_ref.kernels import gibbs_batch, panels, sites_batch
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.grbm import GRBM
@@ -190,11 +190,35 @@ class Gibbs:
                 work=len(rows) * n * (200.0 + len(c)),
             )  # fmt: skip
             return rows, Info(np.full(len(rows), n), n)
+        if self.scan == "systematic" and len(rows) >= FEW_CHAINS and self._side_by_side(rows, stream, start, n):
+            return rows, Info(np.full(len(rows), n * len(self.visits)), n * len(self.visits))
         kernels.run_site_sweeps(
             len(rows), rows, np.empty_like(rows), J, c, self.visits, self.addresses, self._later, stream.address,
             np.uint64(start), n, work=len(rows) * n * (60.0 * len(c) + J.size),
         )  # fmt: skip
         return rows, Info(np.full(len(rows), n * len(self.visits)), n * len(self.visits))
+
+    def _side_by_side(self, rows: np.ndarray, stream: Stream, start: int, n: int) -> bool:
+        """kernels/sites_batch, in place; False, and nothing done, where a state is not binary."""
+        width = gibbs_batch.block_width(len(rows), get_num_threads())
+        left = np.zeros(-(-len(rows) // width), dtype=np.bool_)
+        out = np.empty(rows.shape)
+        sites_batch.run_batch_site_sweeps(
+            len(left), width, rows, out, left, *self._packed, stream.address, np.uint64(start), n,
+            work=len(rows) * n * (20.0 * len(self.visits) + self.machine.J.size / 8),
+        )  # fmt: skip
+        if left.any():
+            return False
+        rows[:] = out
+        return True
+
+    @cached_property
+    def _packed(self) -> tuple[np.ndarray, ...]:
+        """J from all units to the visits, and from visits to visits, in tiles; c and the units in that order."""
+        J, sites = self.machine.J[:, self.visits], self.visits
+        before = panels.tiles(J, "float64")
+        in_order = np.array_equal(sites, np.arange(len(J)))
+        return before, before if in_order else panels.tiles(J[sites], "float64"), self.machine.c[sites], sites
 
     def site_schedule(self) -> tuple[str, tuple[int, ...]]:
         """How the step is composed of site kernels: a product in this order, or their mean."""
