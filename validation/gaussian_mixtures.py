@@ -1,54 +1,72 @@
 """The two mixtures in the plane of Liao et al. 2022, learned by a GRBM with the five samplers, and built by hand.
 
 Targets: weights .33, .33, .34 at (-5,-5), (5,-5), (0,5); deviations 1, or (1.25,.5), (1.25,.5), (.5,1.25).
-Data: 1,000 exact draws, seed 0.  Model: 16 hidden units, one variance a coordinate, learned.  Every sampler has the
-same budget: CD from noise, STEPS steps an update, 2,000 updates of 100 rows, Adam .02 with a cosine, clipped at 10.
-KL(target | model) by quadrature over the plane, the model's log Z by its 2^16 components: both exact to 1e-9.
-One seed and one step size, not tuned: the order of the samplers is that of one run.
-"exact gradient" is what the same model, data and optimiser reach without sampling.
+Data: 10,000 exact draws, standardised, so that the sample's own error, about parameters / (2 n) nats, is small.
+Model: 12 hidden units, variances learned.  The five samplers have one budget: N_UPDATES updates of Adam with a cosine,
+clipped at 10, each from BATCH rows against BATCH persistent chains that take K_STEPS steps; a step of any of them costs
+one product with W and one with W'.  Step sizes are shares of the model's own variances: C_ULA is small for its bias,
+C_MALA larger; Gibbs-Langevin takes INNER annealed inner steps, C_INNER at first.  "exact gradient" is the same model,
+data and optimiser without sampling.  Median, least and greatest KL of several seeds.
+
+KL(target | model) by quadrature, log Z by the 2^12 components.  Cut at y = 0 and, below, x = 0 into one piece for each
+bump, it is the KL of the three weights plus the mean KL inside the pieces: a sampler that cannot cross between bumps
+learns the shapes and not the weights.
+All components of a GRBM share one diagonal covariance, so bumps of different shapes must each be put together from
+several components.  What can be reached: L-BFGS on KL(target | model) itself, both expectations by quadrature, with
+REACH_UNITS hidden units and weights that start wide.
 
 By hand, isotropic: mu is the orthocentre of the three means, W_k = m_k - mu, so that all W_j.W_k are -18.75, and
 b_k = 8.75 + log 3 w_k - mu.W_k - |W_k|^2/2: single units weigh e^8.75, none 1, pairs e^-1.25, all three e^-30.
 
-Usage: python -m validation.gaussian_mixtures  (writes validation/figures/gaussian_mixtures.png and .json)
+Usage: python -m validation.gaussian_mixtures [--seeds 3] [--jobs 2]
+(writes validation/figures/gaussian_mixtures.png and .json)
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.optimize import minimize
 
 import ebm_ref as er
+from ebm_ref.models.record import leaves
+from ebm_ref.progress import track
 
 WEIGHTS, MEANS = np.array([0.33, 0.33, 0.34]), np.array([[-5.0, -5.0], [5.0, -5.0], [0.0, 5.0]])
 TARGETS = {
     "isotropic": er.GaussianMixture(WEIGHTS, MEANS, np.ones(2)),
     "anisotropic": er.GaussianMixture(WEIGHTS, MEANS, np.array([[1.25, 0.5], [1.25, 0.5], [0.5, 1.25]]) ** 2),
 }
-FRACTION = 0.2  # of each unit's variance: the step of the Langevin samplers
-N_ROWS, N_HIDDEN, N_EPOCHS, BATCH, STEPS, RATE = 1000, 16, 200, 100, 20, 0.02
-BOX, POINTS = [(-14.0, 14.0), (-14.0, 14.0)], 281
+N_ROWS, N_HIDDEN, N_UPDATES, BATCH, K_STEPS, RATE, CLIP = 10_000, 12, 2_000, 100, 20, 0.03, 10.0
+C_ULA, C_MALA, C_INNER, INNER = 0.2, 0.8, 0.4, 5
+REACH_UNITS, REACH_STEPS = {"isotropic": 12, "anisotropic": 64}, {"isotropic": 1000, "anisotropic": 1500}
+BOX, POINTS, COARSE = [(-14.0, 14.0), (-14.0, 14.0)], 141, 57
 OUT = Path(__file__).parent / "figures"
 
 
-def estimators() -> dict[str, Any]:
-    """The exact gradient, and CD from noise with each sampler."""
+def gibbs_langevin(adjust: bool) -> Callable[[er.GRBM], Any]:
+    """Model -> sampler, its inner steps drawn as one normal number, which is the same law."""
+    steps = er.cosine_steps(C_INNER, INNER)
+    return lambda m: er.gibbs_langevin(m, steps, adjust, relative=True, collapsed=True)
 
-    def with_sampler(sampler: Callable[[Any], Any]) -> Any:
-        return er.cd(STEPS, start="noise", sampler=sampler)
 
-    return {
-        "exact gradient": er.exact_gradient(),
-        "Gibbs": with_sampler(er.block_gibbs),
-        "Langevin": with_sampler(lambda m: er.ula(m, FRACTION * m.variance)),
-        "Langevin, adjusted": with_sampler(lambda m: er.mala(m, FRACTION * m.variance)),
-    }
+SAMPLERS: dict[str, Callable[[er.GRBM], Any]] = {
+    "Gibbs": er.block_gibbs,
+    "Langevin": lambda m: er.ula(m, C_ULA * m.variance),
+    "Langevin,\nadjusted": lambda m: er.mala(m, C_MALA * m.variance),
+    "Gibbs-Langevin": gibbs_langevin(False),
+    "Gibbs-Langevin,\nadjusted": gibbs_langevin(True),
+}
+EXACT, HAND, REACH = "exact gradient", "by hand,\n3 units", "best reached"
 
 
 def hand_built() -> er.GRBM:
@@ -59,25 +77,84 @@ def hand_built() -> er.GRBM:
     return er.GRBM(W, mu, np.zeros(2), b)
 
 
-def kl(target: er.GaussianMixture, model: er.GRBM) -> float:
-    """KL(target | model) in nats."""
-    return er.exact.grid_kl_divergence(target, model, BOX, POINTS, log_z_q=er.exact.log_partition(model))
+def grid(n: int, side: float) -> np.ndarray:
+    """Points (n^2, 2) of a square."""
+    axis = np.linspace(-side, side, n)
+    return np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
 
 
-def learn(target: er.GaussianMixture, estimator: Any) -> dict[str, Any]:
-    """One run: the model in the target's units, its KL, mean log-likelihood of the data, seconds."""
-    data = target.sample(N_ROWS, seed=0)
+def divergences(target: er.GaussianMixture, model: er.GRBM) -> dict[str, float]:
+    """KL(target | model) in nats, and the part of it that the weights of the three bumps make."""
+    points = grid(POINTS, BOX[0][1])
+    p, q = np.exp(target.log_density(points)), np.exp(-model.free_energy(points))
+    piece = np.where(points[:, 1] > 0, 2, np.where(points[:, 0] < 0, 0, 1))
+    P, Q = (np.bincount(piece, weights=weight / weight.sum()) for weight in (p, q))
+    log_z = er.exact.log_partition(model) if model.n_hidden <= 20 else er.exact.grid_log_partition(model, BOX, POINTS)
+    kl = er.exact.grid_kl_divergence(target, model, BOX, POINTS, log_z_q=log_z)
+    return {"kl": kl, "kl_of_weights": float((P * np.log(P / Q)).sum()), "weights": Q.tolist()}
+
+
+def learn(name: str, who: str, seed: int) -> dict[str, Any]:
+    """One run: the model in the target's units and what became of it."""
+    target = TARGETS[name]
+    data = target.sample(N_ROWS, seed)
     mean, deviation = data.mean(axis=0), data.std(axis=0)
     rows = (data - mean) / deviation
-    optimiser = er.clipped(er.adam(er.CosineDecay(RATE, N_EPOCHS * N_ROWS // BATCH)), 10.0)
-    began = time.perf_counter()
-    start = er.GRBM.for_data(rows, N_HIDDEN, seed=0)
-    fit = er.fit(start, rows, estimator, optimiser, N_EPOCHS, BATCH, seed=0, progress=False)
+    n_epochs = N_UPDATES * BATCH // N_ROWS
+    optimiser = er.clipped(er.adam(er.CosineDecay(RATE, N_UPDATES)), CLIP)
+    estimator: Any = er.exact_gradient()
+    if who != EXACT:
+        estimator = er.cd(K_STEPS, start="noise", sampler=SAMPLERS[who])
+    began = time.process_time()
+    start = er.GRBM.for_data(rows, N_HIDDEN, seed=seed)
+    fit = er.fit(start, rows, estimator, optimiser, n_epochs, BATCH, seed=seed, progress=False)
     model = fit.model.rescaled(deviation, mean)
+    seconds = time.process_time() - began
     return {
-        "model": model, "kl": kl(target, model), "log_likelihood": er.exact.log_likelihood(model, data),
-        "log_likelihood_of_target": float(target.log_density(data).mean()),
-        "variance": model.variance.round(3).tolist(), "seconds": time.perf_counter() - began,
+        "target": name, "who": who, "seed": seed, **divergences(target, model), "variance": model.variance.tolist(),
+        "processor_seconds": seconds, "model": parameters(model),
+    }  # fmt: skip
+
+
+def parameters(model: er.GRBM) -> dict[str, list]:
+    """A model as lists."""
+    return {key: leaf.tolist() for key, leaf in leaves(model).items()}
+
+
+def reach(name: str, who: str, seed: int) -> dict[str, Any]:
+    """KL(target | model) itself driven down by L-BFGS; the gradient is E_target[-dE] - E_model[-dE], by quadrature."""
+    target, n_hidden = TARGETS[name], REACH_UNITS[name]
+    deviation = np.sqrt(np.diag(target.covariance))
+    points = grid(COARSE, 11.0)
+    p = np.exp(target.log_density(points))
+    p, v = p / p.sum(), (points - target.mean) / deviation
+    first = er.GRBM.random(2, n_hidden, 4.0 / np.sqrt(2 + n_hidden), seed)
+    zero = np.zeros_like
+    start = leaves(er.GRBM(first.W, zero(first.mu), np.full(2, -2.0), zero(first.b)))
+    shapes = {key: leaf.shape for key, leaf in start.items()}
+    ends = np.cumsum([leaf.size for leaf in start.values()])
+
+    def model_of(theta: np.ndarray) -> er.GRBM:
+        parts = zip(shapes.items(), np.split(theta, ends[:-1]), strict=True)
+        return er.GRBM(**{key: part.reshape(shape) for (key, shape), part in parts})
+
+    def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        model = model_of(theta)
+        log_q = -model.free_energy(v)
+        log_q -= log_q.max() + np.log(np.exp(log_q - log_q.max()).sum())
+        slope = model.energy_gradient(v, model.hidden_probabilities(v), weights=p - np.exp(log_q))
+        gradient = np.concatenate([leaf.ravel() for leaf in leaves(slope).values()])
+        return -float(p @ log_q), gradient
+
+    began = time.process_time()
+    theta = np.concatenate([leaf.ravel() for leaf in start.values()])
+    limits = {"maxiter": REACH_STEPS[name], "maxfun": 2 * REACH_STEPS[name], "maxcor": 30}
+    found = minimize(objective, theta, jac=True, method="L-BFGS-B", options=limits)
+    model = model_of(found.x).rescaled(deviation, target.mean)
+    return {
+        "target": name, "who": who, "seed": seed, **divergences(target, model), "variance": model.variance.tolist(),
+        "n_hidden": n_hidden, "evaluations": found.nfev, "processor_seconds": time.process_time() - began,
+        "model": parameters(model),
     }  # fmt: skip
 
 
@@ -87,47 +164,114 @@ def density(model: Any, log_z: float, side: np.ndarray) -> np.ndarray:
     return np.exp(-model.free_energy(points) - log_z).reshape(len(side), -1)
 
 
-def draw(results: dict[str, dict[str, Any]]) -> Figure:
-    """A row for each target: the true density, then each model's, on one scale, with its KL."""
-    names = list(next(iter(results.values())))
-    figure = Figure(figsize=(2.1 * (len(names) + 1), 4.6), layout="constrained")
-    panels = figure.subplots(len(results), len(names) + 1, squeeze=False)
-    side = np.linspace(-10, 10, 201)
-    for row, (name, target) in zip(panels, TARGETS.items(), strict=True):
+def median_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The run whose KL is the median (the lower one of two)."""
+    return sorted(rows, key=lambda r: r["kl"])[(len(rows) - 1) // 2]
+
+
+def draw(rows: list[dict[str, Any]]) -> Figure:
+    """A row of pictures for each target, the same colours in all, and the KLs of all seeds below."""
+    names = [HAND, REACH, EXACT, *SAMPLERS]
+    figure = Figure(figsize=(15.5, 7.6), layout="constrained")
+    cells = figure.add_gridspec(3, len(names) + 1, height_ratios=(1, 1, 1.15))
+    side = np.linspace(-9, 9, 181)
+    for k, (name, target) in enumerate(TARGETS.items()):
         truth = density(target, 0.0, side)
-        pictures = [("target", truth, "")]
-        for who, found in results[name].items():
-            p = density(found["model"], er.exact.log_partition(found["model"]), side)
-            pictures.append((who, p, f"KL {found['kl']:.2g}"))
-        for axes, (who, p, label) in zip(row, pictures, strict=False):
-            axes.imshow(p, origin="lower", extent=(-10, 10, -10, 10), vmin=0, vmax=truth.max(), cmap="magma")
-            axes.set_title(who, fontsize=9)
-            axes.set_xlabel(label or name, fontsize=9)
-        for axes in row:
+        for i, who in enumerate(("target", *names)):
+            axes = figure.add_subplot(cells[k, i])
             axes.set(xticks=[], yticks=[])
-        for axes in row[len(pictures) :]:
-            axes.set_axis_off()
+            own = [r for r in rows if (r["target"], r["who"]) == (name, who)]
+            if who == "target":
+                p, label = truth, ""
+                axes.set_ylabel(name, fontsize=11)
+            elif own:
+                best = median_row(own)
+                model = er.GRBM(**{key: np.array(leaf) for key, leaf in best["model"].items()})
+                log_z = er.exact.grid_log_partition(model, BOX, POINTS)
+                p, label = density(model, log_z, side), f"KL {best['kl']:.2g}"
+                if "n_hidden" in best:
+                    label += f", {best['n_hidden']} units"
+            else:
+                axes.set_axis_off()
+                continue
+            axes.imshow(p, origin="lower", extent=(-9, 9, -9, 9), vmin=0, vmax=truth.max(), cmap="viridis")
+            axes.set_xlabel(label, fontsize=10)
+            if k == 0:
+                axes.set_title(who, fontsize=10)
+    for k, name in enumerate(TARGETS):
+        half = slice(0, 4) if k == 0 else slice(5, 9)
+        chart(figure.add_subplot(cells[2, half]), [r for r in rows if r["target"] == name], name)
+    figure.suptitle(
+        "Mixtures of Liao et al. 2022: learned densities (the median run), and KL of every run", fontsize=12
+    )
     return figure
+
+
+def chart(axes: Any, rows: list[dict[str, Any]], name: str) -> None:
+    """Every seed's KL, and the part of the weights."""
+    names = [who for who in (HAND, REACH, EXACT, *SAMPLERS) if any(r["who"] == who for r in rows)]
+    for i, who in enumerate(names):
+        own = [r for r in rows if r["who"] == who]
+        for values, colour, marker, shift, label in (
+            ([r["kl"] for r in own], "#0072b2", "o", -0.12, "whole"),
+            ([max(r["kl_of_weights"], 1e-7) for r in own], "#d55e00", "x", 0.12, "of the three weights"),
+        ):
+            axes.plot([i + shift] * len(values), values, marker, color=colour, ms=6, mfc="none",
+                      label=label if i == 0 else None)  # fmt: skip
+            axes.plot([i + shift - 0.1, i + shift + 0.1], [np.median(values)] * 2, color=colour, lw=1.5)
+    axes.set(yscale="log", ylabel="KL(target | model), nats", title=f"{name}: all seeds, median")
+    axes.set_xticks(range(len(names)), [n.replace("Gibbs-Langevin", "Gibbs-\nLangevin") for n in names], fontsize=8)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Median, least and greatest by target and sampler."""
+    found = []
+    for name, who in dict.fromkeys((r["target"], r["who"]) for r in rows):
+        own = [r for r in rows if (r["target"], r["who"]) == (name, who)]
+        kl = [r["kl"] for r in own]
+        found.append({
+            "target": name, "who": who.replace("\n", " "), "runs": len(own), "median": float(np.median(kl)),
+            "least": min(kl), "greatest": max(kl), "of_weights": float(np.median([r["kl_of_weights"] for r in own])),
+            "processor_seconds": float(np.median([r.get("processor_seconds", 0.0) for r in own])),
+        })  # fmt: skip
+    return found
 
 
 def main() -> None:
     """Learn, measure, draw, write."""
-    results: dict[str, dict[str, Any]] = {name: {} for name in TARGETS}
-    for name, target in TARGETS.items():
-        for who, estimator in estimators().items():
-            found = results[name][who] = learn(target, estimator)
-            print(f"{name:12} {who:32} KL {found['kl']:.4f}  {found['seconds']:.0f} s", flush=True)
-    by_hand = hand_built()
-    results["isotropic"]["by hand, 3 units"] = {"model": by_hand, "kl": kl(TARGETS["isotropic"], by_hand)}
-    print(f"by hand: KL {results['isotropic']['by hand, 3 units']['kl']:.3e}")
+    parser = argparse.ArgumentParser(description="Gaussian mixtures learned with five samplers.")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    work: list[tuple] = [(reach, name, REACH, 0) for name in TARGETS]
+    work += [(learn, n, who, seed) for seed in range(arguments.seeds) for who in (*SAMPLERS, EXACT) for n in TARGETS]
+    model = hand_built()
+    rows: list[dict[str, Any]] = [{"target": "isotropic", "who": HAND, "seed": 0, "n_hidden": 3, "model":
+                                   parameters(model), **divergences(TARGETS["isotropic"], model)}]  # fmt: skip
     OUT.mkdir(exist_ok=True)
-    plain = {
-        name: {who: {k: v for k, v in found.items() if k != "model"} for who, found in rows.items()}
-        for name, rows in results.items()
-    }
-    (OUT / "gaussian_mixtures.json").write_text(json.dumps(plain, indent=1) + "\n")
-    draw(results).savefig(OUT / "gaussian_mixtures.png", dpi=110, metadata={"Software": None})
-    print(f"wrote {OUT / 'gaussian_mixtures.png'}")
+    pool = ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn"))
+    with track(len(work), "runs") as bar, pool:
+        for job in as_completed([pool.submit(function, *what) for function, *what in work]):
+            row = job.result()
+            rows.append(row)
+            print(
+                f"{row['target']:12} {row['who']!r:30} seed {row['seed']}  KL {row['kl']:.4f}, of weights"
+                f" {row['kl_of_weights']:.4f}, {row['processor_seconds']:.0f} s", flush=True,
+            )  # fmt: skip
+            write(rows)
+            bar(1)
+    for line in summary(rows):
+        print(line)
+
+
+def write(rows: list[dict[str, Any]]) -> None:
+    """Figure and numbers of what is done so far."""
+    plain = [{key: value for key, value in row.items() if key != "model"} for row in rows]
+    document = {"summary": summary(rows), "rows": plain}
+    (OUT / "gaussian_mixtures.json").write_text(json.dumps(document, indent=1) + "\n")
+    draw(rows).savefig(OUT / "gaussian_mixtures.png", dpi=110, metadata={"Software": None})
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from scipy import integrate, stats
 from ebm_ref.errors import DomainError, ShapeError
 from ebm_ref.oracle import cases, check_ula
 from ebm_ref.oracle.continuous import equations
+from ebm_ref.oracle.continuous.cases import with_kernel
 from ebm_ref.oracle.continuous.recipe import reference_step
 from ebm_ref.oracle.continuous.zoo_ula import ULA_BUGS
 
@@ -134,3 +135,13 @@ def test_a_step_that_keeps_old_gradients_is_caught():
     bug = next(bug for bug in ULA_BUGS if bug.id == "ula_stale")
     report = check_ula(bug.step(), bug.fixture(), profile="smoke", tests=("C1 steps", "C1 drift"))
     assert report.failures
+
+
+def test_rare_rejections_are_seen_at_once():
+    """MALA with steps so small that 99 % are accepted: told from ULA within 10,000 rows of the first test."""
+    case = cases.named("gmm_1d", "mala")
+    small = with_kernel(case, "mala", 0.1)
+    report = check_ula(reference_step(small), with_kernel(case, "ula", 0.1), profile="ci", seed=1)
+    first = report.failures[0]
+    assert first.test == "D9", str(report)
+    assert "stayed exactly" in first.message

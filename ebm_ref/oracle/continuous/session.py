@@ -25,6 +25,7 @@ from ebm_ref.oracle.statistics.sequential import (
 )
 
 KEPT = 2**17  # transitions kept for the diagnosis
+FEW, RARE = 20, 1e-4  # an unadjusted step may leave FEW + RARE n of n rows where they are; rounding does so to 1e-5 n
 
 
 class ContinuousSession(Session):
@@ -38,7 +39,7 @@ class ContinuousSession(Session):
         self.n0 = require_profile(self.profile)
         self.seeds = Seeds(self.seed)
         self.pairs: list[tuple[np.ndarray, np.ndarray]] = []
-        self.kept = 0
+        self.kept = self.seen = self.stayed = 0
         self.counts = np.zeros((0, 0), dtype=np.int64)
 
     def replay(self, test: str) -> str:
@@ -68,7 +69,17 @@ class ContinuousSession(Session):
             x = self.exact_rows(test, stage, chunk, rows)
             y = self.move(x, test, stage, chunk)
             self.keep(x, y)
+            if self.check == "check_ula":
+                self.require_moves(x, y)
             yield chunk, x, y
+
+    def require_moves(self, x: np.ndarray, y: np.ndarray) -> None:
+        """An unadjusted step moves every row, up to rounding: the chance of more than FEW + RARE n is below 1e-12."""
+        self.seen, self.stayed = self.seen + len(x), self.stayed + int((x == y).all(axis=1).sum())
+        if self.stayed > FEW + RARE * self.seen:
+            share = f"{self.stayed} of {self.seen} rows stayed exactly where they were"
+            words = f"{share}; {self.case.kernel} has no accept/reject step (MALA?)"
+            raise Violation("D9", "rejects proposals", words)
 
     def cells(self, counts: np.ndarray) -> dict[str, object]:
         """Pictures come with the stages."""
