@@ -16,7 +16,7 @@ from typing import Literal, overload
 
 import numpy as np
 
-from ebm_ref.errors import require_choice
+from ebm_ref.errors import DomainError, require_choice
 from ebm_ref.oracle.continuous import cases as continuous
 from ebm_ref.oracle.continuous.cases import ContinuousCase, gaussian, grbm, mixture
 from ebm_ref.oracle.discrete import (
@@ -37,8 +37,8 @@ from ebm_ref.oracle.tables import TableCase, table
 
 __all__ = [
     "CONTINUOUS_NAMES", "LARGEST", "NAMES", "TABLE_NAMES", "VALUES", "Case", "ContinuousCase", "Moments", "TableCase",
-    "boltzmann", "expression", "gaussian", "grbm", "ising", "mixture", "named", "potts", "quantised", "rbm", "table",
-    "tempering", "with_clamp", "with_kernel",
+    "boltzmann", "expression", "gaussian", "grbm", "ising", "mixture", "named", "potts", "quantised", "rbm",
+    "require_case", "table", "tempering", "with_clamp", "with_kernel",
 ]  # fmt: skip
 
 
@@ -160,6 +160,14 @@ def named(name: str, kernel: str | None = None) -> Case | ContinuousCase | Table
     require_choice("name", name, (*NAMES, *CONTINUOUS_NAMES, *TABLE_NAMES))
     case = dict(FIXTURES)[name](name)
     return case if kernel is None else with_kernel(case, kernel)
+
+
+def require_case(case: object) -> None:
+    """Refuse what is no case of binary or tabled units, with the way to one."""
+    if not isinstance(case, Case | TableCase):
+        example = f"cases.named({case!r})" if isinstance(case, str) else "cases.named('rbm_3x3')"
+        kind = "a continuous case" if isinstance(case, ContinuousCase) else type(case).__name__
+        raise DomainError(f"case: expected a Case such as {example}, got {kind}")
 
 
 def expression(case: Case | ContinuousCase | TableCase) -> str:

@@ -19,8 +19,39 @@ import numpy as np
 
 from ebm_ref.oracle.results import Report, Result, number
 
-WIDTH, HEIGHT, MARGIN = 420, 190, 34
+WIDTH, HEIGHT, MARGIN = 420, 190, 44
 FEWEST_DOTS = 2  # a picture of one cell shows nothing
+TITLES = {
+    "contract": "shape, dtype, support, seeds",
+    "S1": "transitions x to x'",
+    "S1 single": "one row a call",
+    "S2": "every start",
+    "S3": "law after steps",
+    "S4": "symmetry of the flow",
+    "S5": "rank in a two-sided chain",
+    "S6": "each unit given each start",
+    "S7": "likelihood of known mistakes",
+    "S8": "likelihood of any other law",
+    "S9": "visits along chains",
+    "S10": "steps along chains",
+    "S11": "law, draws kept far apart",
+    "S12": "means and correlations",
+    "S13": "independence",
+    "S14": "accept flags",
+    "D8": "streams share nothing",
+    "D9": "nothing impossible",
+    "H1": "equal energies",
+    "H2": "two temperatures",
+    "H3": "Boltzmann at some temperature",
+    "H4": "mirror images",
+    "H4 gauge": "gauge transformation",
+    "H5": "total variation",
+    "L1": "mean update",
+    "L2": "single updates",
+    "L3": "spread of updates",
+    "Z1": "mean weight",
+    "Z2": "log-mean-exp",
+}  # of the tests that have no words of their own in their id
 
 
 def write_text(path: str | Path | None, text: str) -> str:
@@ -55,7 +86,9 @@ def report_json(report: Report) -> str:
     >>> json.loads(text)["passed"], json.loads(text)["results"][0]["p_value"]
     (True, 0.5)
     """
-    return json.dumps({"format": "ebm-ref-report/1", "passed": report.passed, **plain(report)}, indent=1)
+    return json.dumps(
+        {"format": "ebm-ref-report/1", "passed": report.passed, **plain(report), "holm": plain(report.holm)}, indent=1
+    )
 
 
 def report_junit(reports: Sequence[Report]) -> str:
@@ -83,6 +116,7 @@ def junit_case(suite: ElementTree.Element, report: Report, result: Result) -> No
     properties = ElementTree.SubElement(case, "properties")
     values = {
         "p_value": result.p_value,
+        "holm_p": report.holm.get(result.test),
         "log_e": result.log_e,
         "effect": result.effect,
         "smallest_detectable_effect": result.smallest_detectable_effect,
@@ -114,7 +148,16 @@ def report_html(reports: Sequence[Report]) -> str:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = number
     environment.filters["count"] = count
-    return environment.from_string(template).render(reports=reports, meter=meter, pictures=pictures)
+    tools = {"meter": meter, "pictures": pictures, "titles": TITLES, "shown": shown}
+    return environment.from_string(template).render(reports=reports, **tools)
+
+
+def shown(report: Report) -> str:
+    """The test whose pictures are open in a report without failures: the first that has any."""
+    drawn = (
+        r.test for r in report.results if r.verdict == "pass" and (r.details.get("ratio") or r.details.get("ecdf"))
+    )
+    return "" if report.failures else next(drawn, "")
 
 
 def count(value: float) -> str:
@@ -221,11 +264,10 @@ def ecdf_plot(data: dict[str, Any]) -> str:
     body = (
         f'<rect x="{MARGIN}" y="{edge[1]:.1f}" width="{width}" height="{height:.1f}" class="band"/>'
         f'<polyline points="{line}" class="line"/>'
+        f'<text x="{MARGIN + 6}" y="{HEIGHT - 4}">{x.min():.3g}</text>'
     )
-    middle = (HEIGHT - 22 + 20) / 2
-    return frame(
-        data.get("title", "empirical - exact distribution function"),
-        data.get("x_label", ""),
-        body,
-        [(middle, "0"), (float(edge[1]), f"{band:.2g}")],
-    )
+    extreme = top / 1.2
+    ticks = [(float(scale(np.array(v), -top, top, HEIGHT - 22, 20)), f"{v:+.2g}") for v in (-extreme, extreme)]
+    label = f"{data.get('x_label', '')} up to {x.max():.3g}"
+    return frame(data.get("title", "empirical - exact distribution function, with its band"), label, body,
+                 [((HEIGHT - 2) / 2, "0"), *ticks])  # fmt: skip

@@ -41,6 +41,22 @@ class Result:
     replay: str = ""
     details: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def overall_p(self) -> float | None:
+        """A valid p-value of the whole test: gamma^(m-1) p_m if it ended at stage m, (greatest p)^k of k parts, 1/e.
+
+        >>> Result("S1", "fail", "", p_value=0.001, details={"stages": [0.001, 0.001], "gamma": 0.01}).overall_p
+        1e-05
+        """
+        stages, parts = self.details.get("stages"), self.details.get("parts")
+        if stages:
+            return float(self.details.get("gamma", 1.0) ** (len(stages) - 1) * stages[-1])
+        if parts:
+            return float(max(parts) ** len(parts))
+        if self.log_e is not None:
+            return math.exp(-max(self.log_e, 0.0))
+        return self.p_value
+
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
             raise ValueError(f"verdict: expected one of {VERDICTS}, got {self.verdict!r}")
@@ -93,6 +109,21 @@ class Report:
     def passed(self) -> bool:
         """True if nothing failed and something was tested."""
         return not self.failures and any(r.verdict == "pass" for r in self.results)
+
+    @property
+    def holm(self) -> dict[str, float]:
+        """test -> Holm's adjusted p-value: the family-wise level of this report at which it would be rejected.
+
+        >>> results = Result("S1", "pass", "", p_value=0.02), Result("S3", "pass", "", p_value=0.5)
+        >>> Report("f", "rbm_3x3", "ci", 0, results).holm
+        {'S1': 0.04, 'S3': 0.5}
+        """
+        from ebm_ref.oracle.statistics import holm
+
+        found = {r.test: r.overall_p for r in self.results if r.overall_p is not None}
+        return (
+            dict(zip(found, holm([p for p in found.values() if p is not None]).tolist(), strict=True)) if found else {}
+        )
 
     def __str__(self) -> str:
         head = f"{'PASS' if self.passed else 'FAIL'}  {self.subject} on {self.case}"

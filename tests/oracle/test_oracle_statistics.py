@@ -258,3 +258,35 @@ def test_a_foregone_conclusion_ends_early_and_only_then():
     assert sizes(0.001, 0.2, foregone=20.0) == (True, (100, 400, 1600))
     assert sizes(0.5, 0.5, foregone=20.0) == (False, (100,))
     assert sizes(0.001, 0.5) == (True, (100, 400, 1600, 6400))
+
+
+@pytest.mark.parametrize("test", [*sequential.SHAPES, "S7", "S8"])
+def test_each_statistic_says_what_it_needs_and_sees(test):
+    n = sequential.required_samples(test, 0.1)
+    assert abs(sequential.smallest_detectable_effect(test, n) - 0.1) < 0.1 / n + 1e-9
+    assert sequential.required_samples(test, 0.05) > 3.9 * n
+    assert sequential.required_samples(test, 0.1, alpha=1e-12) > n > sequential.required_samples(test, 0.1, power=0.5)
+
+
+def test_smallest_effects_are_seen():
+    """S8 and S12 at the effect that they state: power .999 is claimed; fewer than 56 of 60 has chance below 1e-6."""
+    rng, n, level = np.random.default_rng(17), 2**13, 2e-8
+    labels = pairs.equal_rows(CASE.P)
+    direction = rng.normal(size=(labels.max() + 1, len(CASE.pi)))[labels]
+    direction -= (CASE.P * direction).sum(axis=1, keepdims=True)
+    size = np.sqrt((CASE.pi[:, None] * CASE.P * direction**2).sum())
+    effect = np.sqrt(sequential.evidence_noncentrality((len(CASE.pi) - 1) * (labels.max() + 1), level) / n)
+    wrong = CASE.P * np.maximum(1 + effect / size * direction, 0)
+    wrong /= wrong.sum(axis=1, keepdims=True)
+    seen = 0
+    for _ in range(60):
+        starts = rng.multinomial(n, CASE.pi)
+        counts = np.stack([rng.multinomial(k, row) for k, row in zip(starts, wrong, strict=True)])
+        seen += evalues.dirichlet_log_e(counts, CASE.P, labels) >= np.log(1 / level)
+    assert seen >= 56
+    f, names = pairs.features(CASE.states, CASE.energies)
+    energy = f[:, -1] - CASE.pi @ f[:, -1]
+    shift = np.sqrt(sequential.noncentrality(1, 1e-8, parts=len(names)) / n / (CASE.pi @ energy**2))
+    law = CASE.pi * (1 + shift * energy)
+    p = [pairs.moment_test(rng.multinomial(n, law), CASE.pi, f, names, rng, 199).p_value for _ in range(60)]
+    assert np.sum(np.array(p) <= 0.01) >= 56

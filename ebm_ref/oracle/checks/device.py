@@ -11,13 +11,15 @@ must lie (S11) and the levels are approximate.  Tests run on two halves; both ha
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ebm_ref.errors import DomainError, InsufficientDataError, require_choice, require_positive
-from ebm_ref.oracle.cases import Case, TableCase
-from ebm_ref.oracle.checks.samples import PARTS, FileCheck, indices, off_support, two_parts, with_law_cells
+from ebm_ref.oracle.cases import Case, TableCase, require_case
+from ebm_ref.oracle.checks.samples import PARTS, FileCheck, indices, off_support, two_parts
+from ebm_ref.oracle.checks.session import law_pictures
 from ebm_ref.oracle.results import Report
 from ebm_ref.oracle.statistics import devices
 from ebm_ref.oracle.statistics.seeds import NULL
@@ -57,6 +59,7 @@ def check_device(
     >>> report.passed, report.notes[0]
     (True, 'fitted inverse temperature: 0.924 +- 0.0075 times the declared one')
     """
+    require_case(case)
     require_choice("sampling", sampling, SAMPLING)
     if tolerance is not None:
         require_positive("tolerance", tolerance)
@@ -122,9 +125,9 @@ class DeviceCheck(FileCheck):
             return None
         return partner
 
-    def halves(self, test: str, words: str, stages: list[Stage], n: int, df: int) -> None:
+    def halves(self, test: str, words: str, stages: list[Stage], n: int, df: int, parts: int = 1) -> None:
         """A Result of two halves."""
-        self.add_parts(test, words, stages, n, self.require(n, df))
+        self.add_parts(test, words, stages, n, self.require(n, df, parts))
 
     def microcanonical(self, counts: list[np.ndarray], n: int) -> None:
         """H1."""
@@ -143,8 +146,8 @@ class DeviceCheck(FileCheck):
         ]
         self.halves("H3", "Boltzmann law at the fitted temperature", stages, n, len(E) - 2)
         self.describe(np.sum(counts, axis=0))
-        cells = with_law_cells(self.results[-1], np.sum(counts, axis=0), self.case)
-        self.results[-1] = cells
+        drawn = law_pictures(np.sum(counts, axis=0), self.case)  # against the declared temperature
+        self.results[-1] = replace(self.results[-1], details=self.results[-1].details | drawn)
 
     def symmetry(self, counts: list[np.ndarray], n: int) -> None:
         """H4."""
@@ -152,7 +155,7 @@ class DeviceCheck(FileCheck):
         assert partner is not None
         rngs = [self.seeds.rng("H4", j, NULL) for j in range(PARTS)]
         stages = [devices.flip_test(c, partner, rng, self.null_samples) for c, rng in zip(counts, rngs, strict=True)]
-        self.halves("H4", "P(s) = P(-s)", stages, n, len(partner) // 2)
+        self.halves("H4", "P(s) = P(-s)", stages, n, len(partner) // 2, parts=3)
 
     def two_temperatures(self, first: list[np.ndarray], scaled: tuple[Any, float]) -> None:
         """H2."""

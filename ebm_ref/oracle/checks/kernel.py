@@ -14,7 +14,7 @@ import numpy as np
 
 from ebm_ref.errors import DomainError, require_choice
 from ebm_ref.oracle import zoo
-from ebm_ref.oracle.cases import Case
+from ebm_ref.oracle.cases import Case, TableCase, require_case
 from ebm_ref.oracle.checks import kernel_tests as tests_of
 from ebm_ref.oracle.checks.candidate import Candidate, Step, subject_name
 from ebm_ref.oracle.checks.diagnosis import diagnose
@@ -42,7 +42,12 @@ REVERSIBILITY_TESTS: tuple[tuple[str, Runner], ...] = (("S4", tests_of.symmetry)
 
 
 def check_kernel(
-    step: Step, case: Case | ContinuousCase, *, profile: str = "ci", seed: int = 0, tests: tuple[str, ...] | None = None
+    step: Step,
+    case: Case | ContinuousCase | TableCase,
+    *,
+    profile: str = "ci",
+    seed: int = 0,
+    tests: tuple[str, ...] | None = None,
 ) -> Report:
     """Is ``step`` the kernel ``case.kernel`` on the case's model?
 
@@ -64,11 +69,12 @@ def check_kernel(
         from ebm_ref.oracle.continuous.kernel import check_continuous_kernel
 
         return check_continuous_kernel(step, case, profile=profile, seed=seed, tests=tests)
+    require_case(case)
     return kernel_report(step, case, profile, seed, tests)
 
 
 def kernel_report(
-    step: Step, case: Case, profile: str, seed: int, tests: tuple[str, ...] | None, foregone: bool = False
+    step: Step, case: Case | TableCase, profile: str, seed: int, tests: tuple[str, ...] | None, foregone: bool = False
 ) -> Report:
     """``check_kernel``; ``foregone`` (audits of wrong code only) leaves out stages whose outcome is certain."""
     plan = tuple((t, run) for t, run in KERNEL_TESTS if t != "S4" or tests_of.reversible_space(case) is not None)
@@ -85,7 +91,12 @@ def kernel_report(
 
 
 def check_invariance(
-    step: Step, case: Case | ContinuousCase, *, profile: str = "ci", seed: int = 0, tests: tuple[str, ...] | None = None
+    step: Step,
+    case: Case | ContinuousCase | TableCase,
+    *,
+    profile: str = "ci",
+    seed: int = 0,
+    tests: tuple[str, ...] | None = None,
 ) -> Report:
     """Does ``step`` leave the law of the case invariant, whatever kernel it is?  (x ~ pi implies x' ~ pi.)
 
@@ -100,6 +111,7 @@ def check_invariance(
         from ebm_ref.oracle.continuous.kernel import check_continuous_invariance
 
         return check_continuous_invariance(step, case, profile=profile, seed=seed, tests=tests)
+    require_case(case)
     session = Session(
         "check_invariance",
         Candidate(step, case),
@@ -125,7 +137,12 @@ def check_invariance(
 
 
 def check_reversibility(
-    step: Step, case: Case | ContinuousCase, *, profile: str = "ci", seed: int = 0, tests: tuple[str, ...] | None = None
+    step: Step,
+    case: Case | ContinuousCase | TableCase,
+    *,
+    profile: str = "ci",
+    seed: int = 0,
+    tests: tuple[str, ...] | None = None,
 ) -> Report:
     """Is the flow of ``step`` symmetric, pi(x) K(x, y) = pi(y) K(y, x)?  Needs no transition matrix of the candidate.
 
@@ -142,6 +159,7 @@ def check_reversibility(
         from ebm_ref.oracle.continuous.kernel import check_continuous_reversibility
 
         return check_continuous_reversibility(step, case, profile=profile, seed=seed, tests=tests)
+    require_case(case)
     if tests_of.reversible_space(case) is None:
         raise DomainError(
             f"case: {case.kernel} on {case.name} is not reversible (a systematic scan is not); use kernel"
@@ -160,10 +178,11 @@ def carry_out(
     session: Session, plan: tuple[tuple[str, Runner], ...], tests: tuple[str, ...] | None, P: np.ndarray | None
 ) -> None:
     """The preflight, then the tests of the plan; after a failure the rest is skipped unless asked for by name."""
-    known = (*(t for t, _ in KERNEL_TESTS), *(t for t, _ in plan), "S7", "S8", "D8", "D9", "contract")
+    names = [t for t, _ in (*KERNEL_TESTS, *plan)]
+    known = tuple(dict.fromkeys((*names, "S7", "S8", "D8", "D9", "contract")))
     for test in tests or ():
         require_choice("tests", test, known)
-    session.complete = tests is not None
+    session.complete = tests is not None and "S1" in tests  # a replay of S7 or S8 ends where the check ended
     flight = preflight(session.candidate, session.seeds, P)
     session.chance = flight.chance
     session.notes += flight.notes

@@ -10,14 +10,22 @@ import math
 import numpy as np
 
 from ebm_ref.oracle import zoo
-from ebm_ref.oracle.cases import Case
+from ebm_ref.oracle.cases import Case, TableCase
 from ebm_ref.oracle.checks.candidate import Violation
 from ebm_ref.oracle.checks.session import Session
 from ebm_ref.oracle.results import Result
 from ebm_ref.oracle.statistics import chains, evalues, exact
 from ebm_ref.oracle.statistics import pairs as pair_tests
 from ebm_ref.oracle.statistics.seeds import NULL, STARTS, TIES
-from ebm_ref.oracle.statistics.sequential import GROWTH, ROWS_PER_CALL, STAGES, Stage, noncentrality, stage_level
+from ebm_ref.oracle.statistics.sequential import (
+    GROWTH,
+    ROWS_PER_CALL,
+    STAGES,
+    Stage,
+    evidence_noncentrality,
+    noncentrality,
+    stage_level,
+)
 
 SINGLE_ROWS = 2**10
 RANK_LENGTH = 8
@@ -85,7 +93,9 @@ def pair_results(
     n, half = int(total.sum()), session.alpha / 2
     e_results(session, log_e, limit, total)
     faces = session.law.degrees
-    detectable = {f: math.sqrt(noncentrality(max(df, 1), half) / session.n0) for f, df in faces.items()}
+    detectable = {
+        f: math.sqrt(noncentrality(max(df, 1), half, parts=len(faces)) / session.n0) for f, df in faces.items()
+    }
     if stages:
         last_n = session.n0 * GROWTH ** (len(stages) - 1)
         doubtless = last_n * stages[-1].effect ** 2 >= enough
@@ -120,6 +130,11 @@ def pair_results(
 def e_results(session: Session, log_e: tuple[float, float], limit: float, total: np.ndarray) -> None:
     """The Results of S7 and S8; the first that fails carries the pictures."""
     cells = session.cells(total) if max(log_e) >= limit else {}
+    level, mistakes, df = session.alpha / 4, max(1, len(zoo.alternatives(session.case))), session.law.degrees["lumped"]
+    seen = {
+        "S7": evidence_noncentrality(1, level, n_mistakes=mistakes),
+        "S8": evidence_noncentrality(max(df, 1), level),
+    }
     for test, value, words in (("S7", log_e[0], "known mistakes"), ("S8", log_e[1], "any other law")):
         failed = value >= limit
         session.results.append(
@@ -128,6 +143,7 @@ def e_results(session: Session, log_e: tuple[float, float], limit: float, total:
                 "fail" if failed else "pass",
                 f"evidence for {words}: ln e = {value:.3g}, rejection from {limit:.3g}",
                 log_e=value,
+                smallest_detectable_effect=math.sqrt(seen[test] / session.n0),
                 n=int(total.sum()),
                 seed=session.seed,
                 replay=session.replay(test),
@@ -149,7 +165,7 @@ def single_rows(session: Session) -> None:
         return pair_tests.pair_test(counts, session.law, session.seeds.rng("S1 single", j, NULL))
 
     df = session.law.degrees["full"]
-    session.run("S1 single", max(df, 1), "transitions of one row a call", stage, SINGLE_ROWS, growth=1)
+    session.run("S1 single", max(df, 1), "transitions of one row a call", stage, SINGLE_ROWS, growth=1, parts=4)
 
 
 def per_start(session: Session, test: str, each: int, j: int) -> np.ndarray:
@@ -176,7 +192,7 @@ def rows(session: Session) -> None:
         return pair_tests.row_test(counts, P, session.seeds.rng("S2", j, NULL))
 
     df = max(1, int((P > 0).sum(axis=1).max()) - 1)
-    session.run("S2", df, "next states from every start", stage, each)
+    session.run("S2", df, "next states from every start", stage, each, parts=len(P))
 
 
 def units(session: Session) -> None:
@@ -186,10 +202,12 @@ def units(session: Session) -> None:
     def stage(n: int, j: int) -> Stage:
         return exact.unit_test(per_start(session, "S6", n, j), session.case.P, session.case.states)
 
-    session.run("S6", 1, "rate of each unit from every start", stage, each)
+    values = session.case.values
+    cells = len(session.case.pi) * session.case.n_units * (len(values) - 1)
+    session.run("S6", 1, "rate of each unit from every start", stage, each, parts=cells)
 
 
-def reversible_space(case: Case) -> str | None:
+def reversible_space(case: Case | TableCase) -> str | None:
     """Where the case's kernel has a symmetric flow: "joint", "visible" or None."""
     if case.reversible:
         return "joint"
@@ -202,7 +220,7 @@ def reversible_space(case: Case) -> str | None:
     return None
 
 
-def visible_group(case: Case) -> np.ndarray:
+def visible_group(case: Case | TableCase) -> np.ndarray:
     """A label (S,) for the visible part of each state."""
     return np.unique(case.states[:, : case.n_visible], axis=0, return_inverse=True)[1].reshape(-1)
 
@@ -221,7 +239,7 @@ def symmetry(session: Session) -> None:
         return exact.symmetry_test(merged, session.seeds.rng("S4", j, NULL))
 
     df = max(1, size * (size - 1) // 2)
-    session.run("S4", df, f"symmetry of the flow between {space} states", stage, session.n0)
+    session.run("S4", df, f"symmetry of the flow between {space} states", stage, session.n0, parts=2)
 
 
 def invariance(session: Session) -> None:
@@ -240,7 +258,7 @@ def invariance(session: Session) -> None:
                 states = moved
         return law_stage(session, ends, j)
 
-    session.run("S3", max(1, len(case.pi) - 1), "law after 1 and 3 steps", stage, session.n0)
+    session.run("S3", max(1, len(case.pi) - 1), "law after 1 and 3 steps", stage, session.n0, parts=2)
 
 
 def law_stage(session: Session, ends: np.ndarray, j: int) -> Stage:
@@ -262,7 +280,7 @@ def moments(session: Session) -> None:
         counts = session.transitions("S12", j, n).sum(axis=0)
         return pair_tests.moment_test(counts, case.pi, f, names, session.seeds.rng("S12", j, NULL))
 
-    session.run("S12", 1, "means, pair products and energy after one step", stage, session.n0)
+    session.run("S12", 1, "means, pair products and energy after one step", stage, session.n0, parts=len(names))
 
 
 def independence(session: Session) -> None:
@@ -292,7 +310,7 @@ def independence(session: Session) -> None:
         return chains.independence_test(tables, counts, case.states, case.P[start], rng)
 
     support = int((case.P[start] > 0).sum())
-    session.run("S13", max(1, support**2 - 1), "independence of rows and calls", stage, session.n0)
+    session.run("S13", max(1, support**2 - 1), "independence of rows and calls", stage, session.n0, parts=6)
 
 
 def ranks(session: Session) -> None:
@@ -310,7 +328,7 @@ def ranks(session: Session) -> None:
         return exact.rank_test(np.concatenate(found), RANK_LENGTH, session.seeds.rng("S5", j, NULL))
 
     n0 = max(2**10, session.n0 // 8)
-    session.run("S5", RANK_LENGTH - 1, "rank of the start in a two-sided chain", stage, n0)
+    session.run("S5", RANK_LENGTH - 1, "rank of the start in a two-sided chain", stage, n0, parts=f.shape[1])
 
 
 def start_ranks(session: Session, f: np.ndarray, size: int, j: int, chunk: int) -> np.ndarray:

@@ -22,7 +22,7 @@ import numpy as np
 
 from ebm_ref.errors import require_int
 from ebm_ref.oracle import zoo
-from ebm_ref.oracle.cases import Case
+from ebm_ref.oracle.cases import Case, TableCase
 from ebm_ref.oracle.checks.candidate import Candidate, Violation, as_numpy, require_rows_like, subject_name
 from ebm_ref.oracle.checks.diagnosis import diagnose
 from ebm_ref.oracle.checks.session import Session
@@ -120,7 +120,7 @@ class Recorder:
         return self(start, n_steps, seed)
 
 
-def window_length(case: Case, comparisons: float, within: bool) -> int:
+def window_length(case: Case | TableCase, comparisons: float, within: bool) -> int:
     """The least L with comparisons * (chance of one agreement over L states) < 1e-12; LONGEST + 1 if there is none.
 
     >>> from ebm_ref.oracle import cases

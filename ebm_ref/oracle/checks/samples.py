@@ -14,9 +14,10 @@ import numpy as np
 
 from ebm_ref.errors import DomainError, InsufficientDataError, ShapeError, require_choice, require_int, require_positive
 from ebm_ref.oracle import zoo
-from ebm_ref.oracle.cases import Case, TableCase, expression
+from ebm_ref.oracle.cases import Case, TableCase, expression, require_case
 from ebm_ref.oracle.checks.candidate import as_numpy
 from ebm_ref.oracle.checks.diagnosis import diagnose
+from ebm_ref.oracle.checks.session import law_pictures
 from ebm_ref.oracle.results import Diagnosis, Report, Result
 from ebm_ref.oracle.statistics import chains, devices, evalues
 from ebm_ref.oracle.statistics import pairs as pair_tests
@@ -54,6 +55,7 @@ def check_samples(
     >>> check_samples(draws, case).passed, check_samples(-draws, case).passed
     (True, False)
     """
+    require_case(case)
     require_choice("sampling", sampling, SAMPLING)
     require_int("thin", thin, 1)
     if thin > 1 and sampling != "thinned":
@@ -126,9 +128,9 @@ class FileCheck:
             Result(test, "fail" if failed else "pass", message, seed=self.seeds.seed, replay=replay, **numbers)
         )
 
-    def require(self, n: int, df: float) -> float:
+    def require(self, n: int, df: float, parts: int = 1) -> float:
         """The smallest detectable effect of the two parts; refuses a file that cannot show the declared one."""
-        lam = noncentrality(max(df, 1), self.alpha, k=PARTS, growth=1) * PARTS
+        lam = noncentrality(max(df, 1), self.alpha, k=PARTS, growth=1, parts=parts) * PARTS
         if n < lam / self.effect**2:
             needed = math.ceil(lam / self.effect**2 / self.share)
             kept = f"{n} draws" if self.share == 1.0 else f"{n} nearly independent draws (of {round(n / self.share)})"
@@ -151,7 +153,8 @@ class FileCheck:
             effect=worst.effect,
             smallest_detectable_effect=detectable,
             n=n,
-            details=dict(worst.details) | {"gamma": self.gamma, "effect_unit": "chi-distance"},
+            details=dict(worst.details)
+            | {"gamma": self.gamma, "parts": [s.p_value for s in stages], "effect_unit": "chi-distance"},
         )
 
     def judge_draws(self, index: np.ndarray) -> Report:
@@ -169,11 +172,11 @@ class FileCheck:
             rng = self.seeds.rng("S12", j, NULL)
             moments.append(pair_tests.moment_test(counts, case.pi, f, names, rng, self.null_samples))
         self.add_parts(law_test, "law of the states", stages, n, detectable)
-        self.add_parts("S12", "means, pair products, energy", moments, n, self.require(n, 1))
+        self.add_parts("S12", "means, pair products, energy", moments, n, self.require(n, 1, len(names)))
         if self.sampling == "iid":
             self.judge_neighbours(index.ravel())
         counts = np.sum(parts, axis=0)
-        self.results[0] = with_law_cells(self.results[0], counts, case)
+        self.results[0] = replace(self.results[0], details=self.results[0].details | law_pictures(counts, case))
         if self.sampling == "unknown":
             self.describe(counts)
         return self.report(self.diagnose_law(counts))
@@ -332,16 +335,3 @@ def stationary(P: np.ndarray) -> np.ndarray | None:
         return None
     pi = np.linalg.lstsq(A, np.append(np.zeros(S), 1.0), rcond=None)[0]
     return np.clip(pi, 0.0, None) / np.clip(pi, 0.0, None).sum()
-
-
-def with_law_cells(result: Result, counts: np.ndarray, case: Case | TableCase) -> Result:
-    """The worst states and the ratio plot of state counts."""
-    expected = counts.sum() * case.pi
-    sd = np.sqrt(np.maximum(expected * (1 - case.pi), 1e-12))
-    z = np.abs(counts - expected) / np.maximum(sd, 0.3)
-    states = case.states.astype(int)
-    cells = [[" ".join(map(str, states[k])), int(counts[k]), float(expected[k])] for k in np.argsort(-z)[:12]]
-    keep = expected >= 20
-    ratio = {"x": expected[keep].tolist(), "y": (counts / np.maximum(expected, 1e-300))[keep].tolist()}
-    ratio["sd"] = (sd / np.maximum(expected, 1e-300))[keep].tolist()
-    return replace(result, details=result.details | {"cells": cells, "ratio": ratio})

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ebm_ref.errors import DomainError
-from ebm_ref.oracle.cases import Case, expression
+from ebm_ref.oracle.cases import Case, TableCase, expression
 from ebm_ref.oracle.checks.candidate import Candidate, Violation
 from ebm_ref.oracle.results import Diagnosis, Report, Result
 from ebm_ref.oracle.statistics.chains import LAW_PART
@@ -28,19 +28,56 @@ from ebm_ref.oracle.statistics.sequential import (
 )
 
 WORST_CELLS = 12
+BAND = 1e-6  # chance that a right law leaves the band of an ECDF picture anywhere
+
+
+def state_words(case: Case | TableCase, k: int) -> str:
+    """State k as a reader sees it: units, a bar between the layers."""
+    words = [str(v) if v >= 0 else "-" if v == -1 else str(v) for v in case.states[k].astype(int)]
+    words = ["+" if getattr(case, "units", "") == "spin" and w == "1" else w for w in words]
+    layers = (words[: case.n_visible], words[case.n_visible :])
+    return "|".join("".join(layer) for layer in layers if layer)
+
+
+def energy_ecdf(energies: np.ndarray, counts: np.ndarray, expected: np.ndarray, label: str) -> dict[str, object]:
+    """Empirical and exact distribution function of the energy; counts and expected counts (S,); the band is DKW's."""
+    order = np.argsort(energies, kind="stable")
+    n = max(float(counts.sum()), 1.0)
+    return {
+        "x": energies[order].round(6).tolist(),
+        "y": (np.cumsum(counts[order]) / n).round(8).tolist(),
+        "expected": (np.cumsum(expected[order]) / n).round(8).tolist(),
+        "band": math.sqrt(math.log(2.0 / BAND) / (2.0 * n)),
+        "x_label": label,
+    }
+
+
+def law_pictures(counts: np.ndarray, case: Case | TableCase) -> dict[str, object]:
+    """The worst states, the ratio plot and the ECDF of the energy for state counts (S,)."""
+    expected = counts.sum() * case.pi
+    sd = np.sqrt(np.maximum(expected * (1 - case.pi), 1e-12))
+    z = np.abs(counts - expected) / np.maximum(sd, 0.3)
+    cells = [[state_words(case, int(k)), int(counts[k]), float(expected[k])] for k in np.argsort(-z)[:WORST_CELLS]]
+    keep = expected >= 20
+    ratio = {
+        "x": expected[keep].tolist(),
+        "y": (counts[keep] / expected[keep]).tolist(),
+        "sd": (sd[keep] / expected[keep]).tolist(),
+    }
+    return {"cells": cells, "ratio": ratio, "ecdf": energy_ecdf(case.energies, counts, expected, "energy")}
 
 
 @dataclass(eq=False)
 class Session:
     """State of one check; ``counts`` collects all transitions (S, S) seen, for the diagnosis.
 
-    complete: every test runs to its end whatever the others found (a replay, or a row of the kill matrix).
+    complete: S1 runs to its end whatever the e-processes found (a replay of S1, or a row of the kill matrix).
     foregone: a test whose first stages leave no doubt about the later ones ends there (a row of the kill matrix).
     """
 
     check: str
     candidate: Candidate
-    case: Case
+    case: Case | TableCase
     profile: str
     seed: int
     planned: tuple[str, ...]
@@ -141,15 +178,24 @@ class Session:
 
     def label(self, i: int, j: int) -> str:
         """A transition in words: units of the start, an arrow, units of the end."""
-        states = self.case.states.astype(int)
-        return f"{' '.join(map(str, states[i]))} -> {' '.join(map(str, states[j]))}"
+        return f"{state_words(self.case, i)} -> {state_words(self.case, j)}"
 
     def run(
-        self, test: str, df: float, words: str, stage: Callable[[int, int], Stage], n0: int, growth: int = GROWTH
+        self,
+        test: str,
+        df: float,
+        words: str,
+        stage: Callable[[int, int], Stage],
+        n0: int,
+        growth: int = GROWTH,
+        parts: int = 1,
     ) -> None:
-        """One k-of-k test, its Result appended; a violation becomes a Result too."""
+        """One k-of-k test, its Result appended; a violation becomes a Result too.
+
+        parts: of how many statistics the greatest counts.
+        """
         counts_before = self.counts.copy()
-        lam = noncentrality(df, self.alpha, growth=growth)
+        lam = noncentrality(df, self.alpha, growth=growth, parts=parts)
         try:
             outcome = sequential_test(stage, n0, self.alpha, growth=growth, foregone=lam if self.foregone else math.inf)
         except Violation as violation:
@@ -184,8 +230,10 @@ class Session:
 
     def cells(self, counts: np.ndarray) -> dict[str, object]:
         """The worst cells and the ratio plot of transition counts against the claimed matrix."""
-        if not self.known_kernel or not counts.sum():
+        if not counts.sum():
             return {}
+        if not self.known_kernel:
+            return law_pictures(counts.sum(axis=0), self.case)
         expected = counts.sum(axis=1, keepdims=True) * self.case.P
         scale = np.sqrt(np.maximum(expected * (1 - self.case.P), 1e-12))
         z = np.where(expected > 1e-9, np.abs(counts - expected) / np.maximum(scale, 0.3), 0.0)
@@ -198,7 +246,8 @@ class Session:
         shown = shown[np.argsort(-z[tuple(shown.T)])[:300]]
         e, c, s = (m[tuple(shown.T)] for m in (expected, counts, scale))
         ratio = {"x": e.round(3).tolist(), "y": (c / e).round(5).tolist(), "sd": (s / e).round(6).tolist()}
-        return {"cells": worst, "ratio": ratio if len(shown) else None}
+        ends = energy_ecdf(self.case.energies, counts.sum(axis=0), expected.sum(axis=0), "energy of x'")
+        return {"cells": worst, "ratio": ratio if len(shown) else None, "ecdf": ends}
 
     def violated(self, violation: Violation, during: str = "") -> None:
         """A broken contract as a Result."""

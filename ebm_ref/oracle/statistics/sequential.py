@@ -27,9 +27,16 @@ BUDGET = 1e-6
 STAGES, GROWTH, MONTE_CARLO, POWER = 4, 4, 999, 0.999
 ROWS_PER_CALL = 2**17
 
-# degrees of freedom on rbm_3x3, the fixture behind the published sample sizes
-DEGREES = {"S1": 4032, "S1 lumped": 504, "S1 movement": 1, "S2": 63, "S3": 63, "S4": 2016, "S5": 7, "S6": 1, "S9": 63}
-DEGREES |= {"S10": 4032, "S11": 63, "S12": 1, "S13": 64**2 - 1}
+# (degrees of freedom, parts of which the greatest counts) on rbm_3x3, the fixture behind the published sample sizes;
+# S1 face by face, as published: reports also share its level between the four faces
+SHAPES: dict[str, tuple[float, int]] = {
+    "S1": (4032, 1), "S1 lumped": (504, 1), "S1 movement": (1, 1), "S1 single": (4032, 1), "S2": (63, 64),
+    "S3": (63, 2),
+    "S4": (28, 2), "S5": (7, 2), "S6": (1, 384), "S9": (63, 1), "S10": (4032, 2), "S11": (63, 1), "S12": (1, 22),
+    "S13": (3969, 6), "S14": (1, 1), "H1": (8, 1), "H2": (12, 1), "H3": (62, 1), "H4": (16, 3), "H4 gauge": (63, 1),
+    "L1": (7, 1), "L2": (504, 1), "L3": (1, 1), "Z1": (1, 1), "R1": (255, 4),
+}  # fmt: skip
+KNOWN_MISTAKES, STRENGTHS = 60, 26  # what S7 and S8 are means of, on rbm_3x3
 
 
 @dataclass(frozen=True)
@@ -113,13 +120,15 @@ def level_of_each(n_tests: int, exact: float = 0.0, budget: float = BUDGET) -> f
 
 
 @lru_cache(maxsize=4096)
-def noncentrality(df: float, alpha: float, power: float = POWER, k: int = STAGES, growth: int = GROWTH) -> float:
-    """lambda = n0 delta^2 of (3) that the scheme rejects with this power.
+def noncentrality(
+    df: float, alpha: float, power: float = POWER, k: int = STAGES, growth: int = GROWTH, parts: int = 1
+) -> float:
+    """lambda = n0 delta^2 of (3) that the scheme rejects with this power; ``parts`` share gamma (Bonferroni).
 
     >>> [round(noncentrality(df, 1e-9)) for df in (1, 63, 504)]
     [34, 93, 210]
     """
-    threshold = float(special.chdtri(df, alpha ** (1.0 / k)))
+    threshold = float(special.chdtri(df, alpha ** (1.0 / k) / parts))
     low, high = math.log(threshold + 50.0) - 11.0, math.log(threshold + 50.0) + 5.0
     while high - low > 1e-7:  # bisection: power increases with lambda
         middle = (low + high) / 2
@@ -129,39 +138,85 @@ def noncentrality(df: float, alpha: float, power: float = POWER, k: int = STAGES
     return math.exp(high)
 
 
-def degrees(test: str, df: float | None) -> float:
-    """The degrees of freedom, given or those of rbm_3x3."""
+def evidence_noncentrality(df: float, alpha: float, power: float = POWER, n_mistakes: int = 0) -> float:
+    """lambda = n delta^2 that the e-processes reject with this power, to leading order.
+
+    S7 (n_mistakes > 0, the mistake among them): ln e ~ N(lambda/2, lambda) - ln n_mistakes
+    S8 (df degrees of freedom): at the best strength, r = lambda/df: ln e ~ df/2 (r - ln(1 + r)) - ln 26,
+    with variance (df + 2 lambda)/2 (r/(1 + r))^2;  rejection from ln(1/alpha)
+
+    >>> round(evidence_noncentrality(1, 1e-8, n_mistakes=23)), round(evidence_noncentrality(504, 1e-8))
+    (107, 425)
+    """
+    z = float(special.ndtri(power))
+    if n_mistakes:
+        return (z + math.sqrt(z * z + 2.0 * math.log(n_mistakes / alpha))) ** 2
+
+    def surplus(lam: float) -> float:
+        r = lam / df
+        spread = r / (1.0 + r) * math.sqrt((df + 2.0 * lam) / 2.0)
+        return 0.5 * df * (r - math.log1p(r)) - z * spread - math.log(STRENGTHS / alpha)
+
+    low, high = 1.0, 1e7
+    while high / low > 1.0 + 1e-7:
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if surplus(middle) > 0 else (middle, high)
+    return high
+
+
+def first_stage_noncentrality(
+    test: str, alpha: float, power: float, df: float | None, k: int, parts: int | None
+) -> float:
+    """lambda of any test by its id, with the shape given or that of rbm_3x3."""
+    if test == "S7":
+        return evidence_noncentrality(1, alpha, power, parts or KNOWN_MISTAKES)
+    if test == "S8":
+        return evidence_noncentrality(504 if df is None else require_positive("df", df), alpha, power)
     if df is None:
-        require_choice("test", test, tuple(DEGREES))
-        return DEGREES[test]
-    return require_positive("df", df)
+        require_choice("test", test, (*SHAPES, "S7", "S8"))
+    shape = SHAPES.get(test, (1.0, 1))
+    return noncentrality(shape[0] if df is None else require_positive("df", df), alpha, power, k,
+                         parts=shape[1] if parts is None else parts)  # fmt: skip
 
 
 def required_samples(
-    test: str, effect: float, alpha: float = 1e-8, power: float = POWER, df: float | None = None, k: int = STAGES
+    test: str,
+    effect: float,
+    alpha: float = 1e-8,
+    power: float = POWER,
+    df: float | None = None,
+    k: int = STAGES,
+    parts: int | None = None,
 ) -> int:
     """First-stage draws that find a chi-square distance ``effect`` with this power at this level.
 
     ``effect`` = sqrt(sum (q - p)^2 / p) over the cells of the test (for one mean: its shift in standard deviations).
-    df: degrees of freedom of the case at hand; without it those of ``rbm_3x3``.
+    df, parts: degrees of freedom of the case at hand, and how many statistics the greatest of which counts; without
+    them those of ``rbm_3x3``.  S7 supposes that the mistake is a known one; S7 and S8 are approximate.
 
-    >>> required_samples("S3", 0.1, alpha=1e-9)
-    9318
+    >>> required_samples("S9", 0.1, alpha=1e-9), required_samples("S7", 0.1)
+    (9318, 10979)
     """
     require_positive("effect", effect)
-    return math.ceil(noncentrality(degrees(test, df), alpha, power, k) / effect**2)
+    return math.ceil(first_stage_noncentrality(test, alpha, power, df, k, parts) / effect**2)
 
 
 def smallest_detectable_effect(
-    test: str, n: int, alpha: float = 1e-8, power: float = POWER, df: float | None = None, k: int = STAGES
+    test: str,
+    n: int,
+    alpha: float = 1e-8,
+    power: float = POWER,
+    df: float | None = None,
+    k: int = STAGES,
+    parts: int | None = None,
 ) -> float:
-    """The chi-square distance that n first-stage draws find with this power at this level.
+    """The chi-square distance that n first-stage draws find with this power at this level; arguments as above.
 
     >>> round(smallest_detectable_effect("S1 lumped", 2**17, alpha=1e-9), 3)
     0.04
     """
     require_positive("n", n)
-    return math.sqrt(noncentrality(degrees(test, df), alpha, power, k) / n)
+    return math.sqrt(first_stage_noncentrality(test, alpha, power, df, k, parts) / n)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
