@@ -3,14 +3,14 @@
 Targets: weights .33, .33, .34 at (-5,-5), (5,-5), (0,5); deviations 1, or (1.25,.5), (1.25,.5), (.5,1.25).
 Data: 10,000 exact draws, standardised, so that the sample's own error, about parameters / (2 n) nats, is small.
 Model: 12 hidden units, variances learned.  The five samplers have one budget: N_UPDATES updates of Adam with a cosine,
-clipped at 10, each from BATCH rows against BATCH persistent chains that take K_STEPS steps; a step of any of them costs
-one product with W and one with W'.  Step sizes are shares of the model's own variances: C_ULA is small for its bias,
-C_MALA larger; Gibbs-Langevin takes INNER annealed inner steps, C_INNER at first.  "exact gradient" is the same model,
-data and optimiser without sampling.  Median, least and greatest KL of several seeds.
+clipped at 10, each from BATCH rows against BATCH chains that start at N(0, I), as in the paper, and take K_STEPS steps;
+a step of any of them costs one product with W and one with W'.  Step sizes are shares of the model's own variances:
+C_ULA is small for its bias, C_MALA larger; Gibbs-Langevin takes INNER annealed inner steps, C_INNER at first.
+"exact gradient" is the same model, data and optimiser without sampling.  Median, least and greatest KL of the seeds.
 
 KL(target | model) by quadrature, log Z by the 2^12 components.  Cut at y = 0 and, below, x = 0 into one piece for each
-bump, it is the KL of the three weights plus the mean KL inside the pieces: a sampler that cannot cross between bumps
-learns the shapes and not the weights.
+bump, it is the KL of the three weights plus the mean KL inside the pieces: chains of K_STEPS steps that cannot cross
+between bumps learn their shapes, but the weights that K_STEPS steps from noise give, not those of the model's law.
 All components of a GRBM share one diagonal covariance, so bumps of different shapes must each be put together from
 several components.  What can be reached: L-BFGS on KL(target | model) itself, both expectations by quadrature, with
 REACH_UNITS hidden units and weights that start wide.
@@ -222,7 +222,8 @@ def chart(axes: Any, rows: list[dict[str, Any]], name: str) -> None:
     axes.set(yscale="log", ylabel="KL(target | model), nats", title=f"{name}: all seeds, median")
     axes.set_xticks(range(len(names)), [n.replace("Gibbs-Langevin", "Gibbs-\nLangevin") for n in names], fontsize=8)
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(frameon=False, fontsize=8)
+    if names:
+        axes.legend(frameon=False, fontsize=8)
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

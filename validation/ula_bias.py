@@ -212,9 +212,10 @@ def draw(rows: list[dict[str, Any]], apart: list[dict[str, Any]], verdict: str) 
             if not own:
                 continue
             x = [r["fraction"] for r in own]
+            beside = [f + 0.006 * (list(COLOURS).index(sampler) - 1.5) for f in x]
             axes.plot(x, [r["stationary"] / r["target"] for r in own], color=colour, lw=1.4,
                       ls="-" if sampler in ("ula", "mala") else "--")  # fmt: skip
-            axes.errorbar(x, [r["measured"] / r["target"] for r in own], color=colour, fmt="o" if sampler in
+            axes.errorbar(beside, [r["measured"] / r["target"] for r in own], color=colour, fmt="o" if sampler in
                           ("ula", "gibbs_langevin") else "s", ms=5, mfc="white", capsize=3, label=WORDS[sampler],
                           yerr=[3 * r["standard_error"] / r["target"] for r in own])  # fmt: skip
         axes.set(title=title, xlabel="step, as a share of the largest stable one", yscale="log",
@@ -238,9 +239,7 @@ def draw(rows: list[dict[str, Any]], apart: list[dict[str, Any]], verdict: str) 
     axes.set(title="Told apart on a mixture on the line", xlabel="step size", yscale="log",
              ylabel="transitions until rejected at 10$^{-6}$")  # fmt: skip
     axes.legend(frameon=False, fontsize=9)
-    figure.suptitle(
-        f"Bias of unadjusted Langevin steps: lines exact, points measured with 3 standard errors; {verdict}"
-    )
+    figure.suptitle(f"Bias of unadjusted Langevin steps: lines exact, points measured (3 standard errors); {verdict}")
     return figure
 
 
