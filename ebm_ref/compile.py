@@ -141,8 +141,8 @@ def vector_code(emit: Callable, twin: Callable) -> Callable:
     from numba.extending import intrinsic
 
     @intrinsic
-    def call(typing, Z, S, w, c):  # type: ignore[no-untyped-def]
-        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def call(typing, Z, S, w, c):
+        def generate(context, builder, signature, args):
             arrays = [
                 context.make_array(t)(context, builder, a) for t, a in zip(signature.args, args[:3], strict=False)
             ]

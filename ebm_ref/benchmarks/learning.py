@@ -67,6 +67,7 @@ def rows() -> tuple[Benchmark, ...]:
         Benchmark(
             f"{name}_batch{batch}", f"{words}, an epoch of the digits, 64 x 100, batch {batch}", 3, "x",
             partial(measure_epoch, name, batch),
+            limit="in small batches most of an update is Python: checked records, arrays, calls",
         )
         for name, words in (("cd", "CD-1"), ("pcd", "PCD")) for batch in (10, 100)
     )  # fmt: skip

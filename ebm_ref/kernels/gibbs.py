@@ -16,18 +16,33 @@ from ebm_ref.maths.scalars import sigmoid
 NO_TIE, NO_BLOCK = np.uint64(0), np.uint64(1 << 63)
 
 
+def add_row(logits, s, row):
+    """logits += s row."""
+    for j in range(len(logits)):
+        logits[j] += s * row[j]
+
+
 def add_rows(logits, bias, states, weights):
-    """logits = bias + states @ weights, adding the rows of ``weights`` that are switched on."""
+    """logits = bias + states @ weights, in the order of the rows; of those switched on, four share a store."""
     for j in range(len(logits)):
         logits[j] = bias[j]
+    held, i0, i1, i2 = 0, 0, 0, 0
     for i in range(len(states)):
         s = states[i]
-        if s == 1.0:
+        if s == 1.0 and held < 3:
+            i0, i1, i2 = (i, i1, i2) if held == 0 else (i0, i, i2) if held == 1 else (i0, i1, i)
+            held += 1
+        elif s == 1.0:
+            r0, r1, r2, r3 = weights[i0], weights[i1], weights[i2], weights[i]
             for j in range(len(logits)):
-                logits[j] += weights[i, j]
-        elif s != 0.0:
-            for j in range(len(logits)):
-                logits[j] += s * weights[i, j]
+                logits[j] = (((logits[j] + r0[j]) + r1[j]) + r2[j]) + r3[j]
+            held = 0
+        if i == len(states) - 1 or (s != 0.0 and s != 1.0):
+            for k in range(held):
+                add_row(logits, 1.0, weights[i0 if k == 0 else i1 if k == 1 else i2])
+            held = 0
+            if s != 0.0 and s != 1.0:
+                add_row(logits, s, weights[i])
 
 
 def draw_layer(states, logits, free, first_unit, chain, step, purpose, k0, k1):
@@ -45,6 +60,7 @@ def draw_layer(states, logits, free, first_unit, chain, step, purpose, k0, k1):
             states[j] = bernoulli(sigmoid(logits[j]), first, unit, chain, step, purpose, k0, k1)
 
 
+add_row = jit(add_row)
 add_rows = jit(add_rows)
 draw_layer = jit(draw_layer)
 

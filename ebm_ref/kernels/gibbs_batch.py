@@ -175,15 +175,36 @@ def batch_sweeps(
 run_batch_sweeps = over_chains(batch_sweeps)
 
 
-def sum_errors(W: np.ndarray, bias: np.ndarray) -> float:
-    """The largest d of (4) for a layer with weights W (terms, units), or a little more."""
-    size = np.abs(bias) + np.abs(W).sum(axis=0)
-    rough = float((len(W) + 3) * 2.0**-24 * size.max(initial=0.0))
-    if rough < MARGIN:
-        return rough
-    highest, lowest = bias + np.cumsum(np.maximum(W, 0.0), axis=0), bias + np.cumsum(np.minimum(W, 0.0), axis=0)
-    on_the_way = np.maximum(np.abs(highest), np.abs(lowest)).sum(axis=0)
-    return float(1.01 * 2.0**-24 * (size + on_the_way).max())
+def prepare(W, bias, tiles, transposed, scratch):
+    """W (terms, units) into ``tiles`` and W' into ``transposed``; the largest d_j of (4).  scratch (3, units)."""
+    size, highest, lowest = scratch[0], scratch[1], scratch[2]
+    on_the_way = np.zeros(len(bias))
+    for j in range(len(bias)):
+        size[j], highest[j], lowest[j] = abs(bias[j]), bias[j], bias[j]
+    for i in range(len(W)):
+        row = W[i]
+        for j in range(len(bias)):
+            w = row[j]
+            tiles[j // UNITS, i, j % UNITS] = w
+            transposed[j, i] = w
+            size[j] += abs(w)
+            highest[j] += w if w > 0.0 else 0.0
+            lowest[j] += w if w < 0.0 else 0.0
+            on_the_way[j] += max(abs(highest[j]), abs(lowest[j]))
+    largest = 0.0
+    for j in range(len(bias)):
+        largest = max(largest, size[j] + on_the_way[j])
+    return 1.01 * 2.0**-24 * largest
+
+
+prepare = jit(prepare)
+
+
+def prepared(W: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """(W in float32 as panels.tiles packs it, W', d): what (4) needs of a layer with weights W (terms, units)."""
+    terms, units = W.shape
+    tiles, transposed = np.zeros((-(-units // UNITS), terms, UNITS), np.float32), np.empty((units, terms))
+    return tiles, transposed, prepare(W, bias, tiles, transposed, np.empty((3, units)))
 
 
 def block_width(n_chains: int, n_threads: int) -> int:

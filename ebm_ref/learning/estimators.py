@@ -93,6 +93,8 @@ class ContrastiveDivergence:
             return RBM(zero(model.W), zero(model.a), zero(model.b)), chains
         reconstruct = self._sampled if self.visible == "sample" else self._mean_field
         reconstruction = reconstruct(model, rows, Stream(seed, "negative"), update * self.k)
+        if self.positive == self.negative == "probabilities":
+            return _contrast(model, rows, reconstruction), chains
         noise = Stream(seed, "positive")
         positive = self._statistics(model, rows, self.positive, noise, 2 * update)
         negative = self._statistics(model, reconstruction, self.negative, noise, 2 * update + 1)
@@ -146,6 +148,8 @@ class PersistentContrastiveDivergence:
             return self._general().estimate(model, rows, chains, seed, update)
         sampler: Any = block_gibbs(model) if isinstance(model, RBM) else gibbs(model)
         chains, _ = sampler.advance(chains, Stream(seed, "persistent"), update * self.k, self.k)
+        if isinstance(model, RBM):
+            return _contrast(model, rows, chains[:, : model.n_visible]), chains
         positive = batch_statistics(model, rows)
         negative = batch_statistics(model, chains[:, : model.n_visible])
         return difference(model, positive, negative), chains
@@ -153,6 +157,11 @@ class PersistentContrastiveDivergence:
     def settings(self) -> dict[str, Any]:
         """Name and switches."""
         return {"name": "pcd", **asdict(self)}
+
+
+def _contrast(model: RBM, x: np.ndarray, y: np.ndarray) -> RBM:
+    """difference(model, batch_statistics(model, x), batch_statistics(model, y)), bit for bit, in one go."""
+    return RBM(*statistics.contrast(np.ascontiguousarray(x), np.ascontiguousarray(y), model.W, model.b))
 
 
 def batch_statistics(model: Model, x: np.ndarray) -> Moments:

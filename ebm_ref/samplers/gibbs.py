@@ -96,10 +96,12 @@ class BlockGibbs:
         W, a, b = self.model.W, self.model.a, self.model.b
         if self.dtype == "float32":
             return self._packed_in("float32")
-        margins = gibbs_batch.MARGIN + np.array([gibbs_batch.sum_errors(W.T, a), gibbs_batch.sum_errors(W, b)])
+        to_hidden, WT, d_hidden = gibbs_batch.prepared(W, b)
+        to_visible, _, d_visible = gibbs_batch.prepared(WT, a)
+        margins = gibbs_batch.MARGIN + np.array([d_visible, d_hidden])
         if W.size == 0 or not np.all(margins < gibbs_batch.WIDEST_MARGIN):
             return self._packed_double
-        return *self._packed_in("float32")[:4], np.ascontiguousarray(W.T), W, margins
+        return to_hidden, to_visible, a, b, WT, W, margins
 
     @cached_property
     def _packed_double(self) -> tuple[np.ndarray, ...]:

@@ -12,8 +12,10 @@ from members import ESTIMATORS, MACHINE_5, RBM_3X2, UNBIASED
 
 import ebm_ref as er
 from ebm_ref.errors import DomainError
+from ebm_ref.exact.moments import difference
 from ebm_ref.kernels import statistics
 from ebm_ref.learning.estimators import batch_statistics
+from ebm_ref.models.record import leaves
 
 DATA = reference.states(3)[[1, 6, 6, 4, 7]]
 
@@ -145,6 +147,17 @@ def test_compiled_statistics_equal_numpy(shape):
     close(moments.xh, x.T @ h / len(x))
     close(moments.x, x.mean(axis=0))
     close(moments.h, h.mean(axis=0))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 2, 7), (9, 13, 30)])
+def test_the_contrast_of_two_samples_is_the_difference_of_their_statistics(shape):
+    """Bit for bit, for numbers of rows that differ, and for rows that are not binary."""
+    rng = np.random.default_rng(shape[0])
+    model = er.RBM.random(shape[0], shape[1], 0.7)
+    x, y = rng.random((shape[2], shape[0])), rng.integers(0, 2, (shape[2] + 2, shape[0])).astype(float)
+    expected = difference(model, batch_statistics(model, x), batch_statistics(model, y))
+    for got, leaf in zip(statistics.contrast(x, y, model.W, model.b), leaves(expected).values(), strict=True):
+        assert np.array_equal(got, leaf)
 
 
 def test_threads_do_not_matter():
