@@ -94,6 +94,12 @@ class Report:
         """True if nothing failed and something was tested."""
         return not self.failures and any(r.verdict == "pass" for r in self.results)
 
+    def __repr__(self) -> str:
+        """The verdict; ``print`` shows the rest."""
+        return (
+            f"Report({'PASS' if self.passed else 'FAIL'}: {self.subject} on {self.case}, {len(self.results)} results)"
+        )
+
     def __str__(self) -> str:
         head = f"{'PASS' if self.passed else 'FAIL'}  {self.subject} on {self.case}"
         lines = [f"{head}  (profile {self.profile}, seed {self.seed})"]

@@ -14,7 +14,7 @@ import numpy as np
 
 from ebm_ref.errors import DomainError, require_choice
 from ebm_ref.oracle import zoo
-from ebm_ref.oracle.cases import Case
+from ebm_ref.oracle.cases import Case, TableCase
 from ebm_ref.oracle.checks import kernel_tests as tests_of
 from ebm_ref.oracle.checks.candidate import Candidate, Step, subject_name
 from ebm_ref.oracle.checks.diagnosis import diagnose
@@ -53,7 +53,7 @@ def check_kernel(
 
     P(any failure | correct) <= 1e-6.  Anything that ``step`` does wrong is a failure in the Report, never an exception.
     After the first failure the remaining tests are skipped, unless ``tests`` names them.
-    Raises DomainError for an unknown profile or test.
+    Raises DomainError for an unknown profile or test, and for a case that is none.
 
     >>> from ebm_ref.oracle import cases, zoo
     >>> report = check_kernel(zoo.bug("w_transposed").step(), cases.named("rbm_3x3"), profile="smoke")
@@ -64,6 +64,8 @@ def check_kernel(
         from ebm_ref.oracle.continuous.kernel import check_continuous_kernel
 
         return check_continuous_kernel(step, case, profile=profile, seed=seed, tests=tests)
+    if not isinstance(case, Case | TableCase):
+        raise DomainError(f"case: expected a case, such as cases.named('rbm_3x3'), got {case!r}")
     return kernel_report(step, case, profile, seed, tests)
 
 
@@ -160,7 +162,7 @@ def carry_out(
     session: Session, plan: tuple[tuple[str, Runner], ...], tests: tuple[str, ...] | None, P: np.ndarray | None
 ) -> None:
     """The preflight, then the tests of the plan; after a failure the rest is skipped unless asked for by name."""
-    known = (*(t for t, _ in KERNEL_TESTS), *(t for t, _ in plan), "S7", "S8", "D8", "D9", "contract")
+    known = (*dict(KERNEL_TESTS) | dict(plan), "S7", "S8", "D8", "D9", "contract")
     for test in tests or ():
         require_choice("tests", test, known)
     session.complete = tests is not None
