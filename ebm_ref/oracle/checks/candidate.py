@@ -113,7 +113,7 @@ class Candidate:
 def require_rows_like(new: np.ndarray, before: np.ndarray) -> None:
     """Numbers, finite, of the shape that went in."""
     if new.shape == () and new.item() is None:
-        raise Violation("contract", "returns nothing", "step returned None; is a return missing?")
+        raise Violation("contract", "returns nothing", "step returned None; expected an array of states")
     if new.dtype.kind not in "biuf":
         raise Violation(
             "contract", "returns the wrong dtype", f"step returned dtype {new.dtype}; expected real numbers"
