@@ -70,6 +70,12 @@ def test_a_file_that_holds_no_rows(words):
         CliRunner().invoke(cli, words.split(), catch_exceptions=False)
 
 
+def test_a_file_of_one_axis():
+    np.savez("line.npz", x=np.zeros(3))
+    with pytest.raises(er.errors.ShapeError, match=r"--data line.npz: expected shape \(any, any\), got \(3,\)"):
+        CliRunner().invoke(cli, ["train", "--data", "line.npz"], catch_exceptions=False)
+
+
 def test_a_folder_that_cannot_be_written_to(folder, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode, **more: False)
     assert "can't be written to" in run("sample", str(folder / "rbm.npz"), "--out", "x.npz")[1]

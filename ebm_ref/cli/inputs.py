@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import click
 import numpy as np
 
-from ebm_ref.errors import DomainError
+from ebm_ref.errors import DomainError, as_float_array, require_shape
 
 DATA_HELP = (
     "digits, bars_and_stripes:N, labelled_shifter:N, mnist, fashion-mnist, or a file: .npy, .csv,"
@@ -69,7 +69,9 @@ def read_data(source: str, grey: bool = False) -> np.ndarray:
     path = Path(source)
     if not path.is_file():
         raise click.UsageError(f"--data {source}: no such file or data set; expected {DATA_HELP}")
-    return _read_file(path)
+    rows = as_float_array(f"--data {source}", _read_file(path))
+    require_shape(f"--data {source}", rows, None, None)
+    return rows
 
 
 def _read_file(path: Path) -> np.ndarray:
