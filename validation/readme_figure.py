@@ -22,7 +22,7 @@ def mosaic(rows: np.ndarray, columns: int) -> np.ndarray:
 
 def main() -> None:
     """Train, draw, write."""
-    study = run_study(N_EPOCHS, lambda share: None)
+    study = run_study(N_EPOCHS, lambda share, doing: None)
     figure = Figure(figsize=(10.5, 3.5), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
     ends = sorted(COLOURS, key=lambda name: -study.fits[name].history["log_likelihood"][-1])

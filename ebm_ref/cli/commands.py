@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
 import ebm_ref
-from ebm_ref.cli.inputs import DATA_HELP, emit, read_data
+from ebm_ref.cli.inputs import DATA_HELP, NewFile, emit, natural, positive, read_data, read_model
 
 KERNELS = ("block_gibbs", "gibbs", "gibbs_random", "gibbs_palindromic", "metropolis")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 quiet = click.option("--quiet", is_flag=True, help="No progress bar.")
-seed_option = click.option("--seed", default=0, show_default=True, help="Seed of every random number.")
+seed_option = click.option(
+    "--seed", default=0, show_default=True, type=natural, metavar="N", help="Seed of every random number."
+)
 model_argument = click.argument("model", type=click.Path(exists=True, dir_okay=False))
 
 
@@ -40,7 +43,7 @@ def cli() -> None:
 @quiet
 def exact(model: str, data: str | None, method: str, with_moments: bool, as_json: bool, quiet: bool) -> None:
     """Exact answers for MODEL: log Z, entropy, mean energy, heat capacity, the most probable state."""
-    m = ebm_ref.load(model)
+    m = read_model(model)
     log_z = ebm_ref.exact.log_partition(m, method=method, progress=not quiet)
     energy = ebm_ref.exact.mean_energy(m)
     x, h = ebm_ref.exact.joint_map(m)
@@ -59,36 +62,42 @@ def exact(model: str, data: str | None, method: str, with_moments: bool, as_json
 
 @cli.command()
 @model_argument
-@click.option("--kernel", type=click.Choice(KERNELS), default="gibbs", show_default=True)
+@click.option("--kernel", type=click.Choice(KERNELS), help="[default: gibbs; a GRBM has block_gibbs only]")
 @click.option(
-    "--chains", default=100, show_default=True, help="Number of chains, started at fair coin flips (GRBM: noise)."
+    "--chains",
+    default=100,
+    show_default=True,
+    type=positive,
+    help="Number of chains, started at fair coin flips (GRBM: noise).",
 )
-@click.option("--steps", default=1000, show_default=True, help="Steps after burn-in.")
-@click.option("--burn-in", default=1000, show_default=True)
-@click.option("--thin", default=10, show_default=True, help="Keep every THIN-th state.")
+@click.option("--steps", default=1000, show_default=True, type=positive, help="Steps after burn-in.")
+@click.option("--burn-in", default=1000, show_default=True, type=natural, help="Steps before the first kept one.")
+@click.option("--thin", default=10, show_default=True, type=positive, help="Keep every THIN-th state.")
 @click.option(
     "--means", is_flag=True, help="Write a GRBM's mean of v given the last h in place of v, free of its noise."
 )
-@click.option("-o", "--out", default="samples.npz", show_default=True, type=click.Path(dir_okay=False))
+@click.option("-o", "--out", default="samples.npz", show_default=True, type=NewFile())
 @seed_option
 @as_json
 @quiet
 def sample(
-    model: str, kernel: str, chains: int, steps: int, burn_in: int, thin: int, means: bool, out: str, seed: int,
+    model: str, kernel: str | None, chains: int, steps: int, burn_in: int, thin: int, means: bool, out: str, seed: int,
     as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Run a sampler on MODEL and write the kept states, (chains, kept, units), rows [x, h]."""
-    m = ebm_ref.load(model)
+    m = read_model(model)
     if means and not isinstance(m, ebm_ref.GRBM):
         raise click.UsageError(f"--means: expected a GRBM, got {m!r}")
+    if thin > steps:
+        raise click.UsageError(f"--thin: expected at most --steps, {steps}, got {thin}: nothing would be kept")
     chain = ebm_ref.sample(
-        sampler_named(kernel, m), first_states(m, chains, seed), steps, seed, thin=thin, burn_in=burn_in,
+        sampler_of(m, kernel), first_states(m, chains, seed), steps, seed, thin=thin, burn_in=burn_in,
         progress=not quiet,
     )  # fmt: skip
     if means:
         chain = with_means(m, chain)
     chain.save(out)
-    emit({"file": out, "states": str(chain.states.shape), "acceptance rate": chain.acceptance_rate}, as_json)
+    emit({"file": out, "states": chain.states.shape, "acceptance rate": chain.acceptance_rate}, as_json)
 
 
 def first_states(model, n: int, seed: int):
@@ -108,9 +117,18 @@ def with_means(model, chain):
     return replace(chain, states=states)
 
 
+def sampler_of(model, kernel: str | None):
+    """The sampler that was asked for, or the model's own."""
+    if not isinstance(model, ebm_ref.GRBM):
+        return sampler_named(kernel or "gibbs", model)
+    if kernel not in (None, "block_gibbs"):
+        raise click.UsageError(f"--kernel: a GRBM has block_gibbs only, got {kernel}")
+    return ebm_ref.block_gibbs(model)
+
+
 def sampler_named(kernel: str, model):
-    """A sampler by the name that the oracle uses for its kernel; a GRBM has block Gibbs only."""
-    if kernel == "block_gibbs" or isinstance(model, ebm_ref.GRBM):
+    """A sampler by the name that the oracle uses for its kernel."""
+    if kernel == "block_gibbs":
         return ebm_ref.block_gibbs(model)
     if kernel == "metropolis":
         return ebm_ref.metropolis(model)
@@ -120,36 +138,65 @@ def sampler_named(kernel: str, model):
 @cli.command()
 @click.argument("what", type=click.Choice(["filters", "samples", "curves", "spectrum"]))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@click.option("-o", "--out", type=click.Path(dir_okay=False), help="A .png or .svg file  [default: WHAT.png]")
+@click.option("-o", "--out", type=NewFile(), help="A .png or .svg file  [default: WHAT.png]")
 @click.option("--shape", help="Height x width of an image, for example 8x8  [default: square]")
 @click.option("--kernel", type=click.Choice(KERNELS), default="gibbs", show_default=True, help="For spectrum.")
 def plot(what: str, file: str, out: str | None, shape: str | None, kernel: str) -> None:
-    """Draw filters of a model, samples of a chain, curves of a history, or the spectrum of a model's kernel."""
-    import numpy as np
+    """Draw filters of a model, samples of a chain, curves of a history, or the spectrum of a model's kernel.
 
+    FILE is what ``ebm-ref train`` (the model; NAME.history.npz for curves) or ``ebm-ref sample`` wrote.
+    """
+    from ebm_ref import files, plots
+
+    out = out or f"{what}.png"
+    if Path(out).suffix not in (".png", ".svg"):
+        raise click.UsageError(f"--out: expected a .png or .svg file, got {out}")
+    drawn = {"curves": curves, "spectrum": partial(spectrum_of, kernel), "filters": partial(filters, shape),
+             "samples": partial(last_samples, shape)}[what](file)  # fmt: skip
+    svg = Path(out).suffix == ".svg"
+    files.write_bytes(out, plots.to_svg(drawn).encode() if svg else plots.to_png_bytes(drawn))
+    click.echo(out)
+
+
+def curves(file: str):
+    """The likelihood of a history, or what stands for it."""
+    from ebm_ref import files, plots
+
+    _, history, _ = files.read_arrays(file)
+    names = ("log_likelihood", "pseudo_log_likelihood", "reconstruction_error")
+    name = next((n for n in names if n in history and "update" in history), None)
+    if name is None:
+        raise click.UsageError(f"{file}: expected the NAME.history.npz of ebm-ref train, got {', '.join(history)}")
+    label = name.replace("_", "-") + (" (nats per row)" if "log" in name else "")
+    return plots.learning_curves({Path(file).stem: (history["update"], history[name])}, y_label=label)
+
+
+def spectrum_of(kernel: str, file: str):
+    """The eigenvalues of a model's kernel."""
     from ebm_ref import plots
     from ebm_ref.exact.transitions import spectrum
 
-    if what == "curves":
-        history = dict(np.load(file, allow_pickle=False))
-        names = ("log_likelihood", "pseudo_log_likelihood", "reconstruction_error")
-        name = next(n for n in names if n in history)
-        label = name.replace("_", "-") + (" (nats per row)" if "log" in name else "")
-        figure = plots.learning_curves({Path(file).stem: (history["update"], history[name])}, y_label=label)
-    else:
-        loaded = ebm_ref.load(file)
-        if what == "spectrum":
-            P = ebm_ref.exact.transition_matrix(sampler_named(kernel, loaded))
-            figure = plots.spectrum(spectrum(P, ebm_ref.exact.joint_probabilities(loaded)))
-        elif what == "filters":
-            figure = plots.image_grid(loaded.W.T, image_shape(shape, loaded.n_visible), symmetric=True)
-        else:
-            rows = np.clip(loaded.visible[:, -1][:100], 0, 1)
-            figure = plots.image_grid(rows, image_shape(shape, rows.shape[1]))
-    out = out or f"{what}.png"
-    svg = Path(out).suffix == ".svg"
-    Path(out).write_bytes(plots.to_svg(figure).encode() if svg else plots.to_png_bytes(figure))
-    click.echo(out)
+    model = read_model(file, "RBM", "BoltzmannMachine")
+    P = ebm_ref.exact.transition_matrix(sampler_named(kernel, model))
+    return plots.spectrum(spectrum(P, ebm_ref.exact.joint_probabilities(model)))
+
+
+def filters(shape: str | None, file: str):
+    """The weights of each hidden unit."""
+    from ebm_ref import plots
+
+    model = read_model(file, "RBM", "GRBM")
+    return plots.image_grid(model.W.T, image_shape(shape, model.n_visible), symmetric=True)
+
+
+def last_samples(shape: str | None, file: str):
+    """The visible units of the last state of up to 100 chains."""
+    from ebm_ref import plots
+
+    rows = read_model(file, "Chain").visible[:100]
+    if not rows.shape[1]:
+        raise click.UsageError(f"{file}: expected chains with kept states, got none")
+    return plots.image_grid(rows[:, -1].clip(0, 1), image_shape(shape, rows.shape[2]))
 
 
 def image_shape(shape: str | None, n_pixels: int) -> tuple[int, int]:
@@ -157,9 +204,9 @@ def image_shape(shape: str | None, n_pixels: int) -> tuple[int, int]:
     if shape is None:
         side = round(n_pixels**0.5)
         if side * side != n_pixels:
-            raise click.UsageError(
-                f"--shape: {n_pixels} units are no square image; give for example --shape 4x{n_pixels // 4}"
-            )
+            height = max(d for d in range(1, side + 1) if n_pixels % d == 0)
+            example = f"{height}x{n_pixels // height}"
+            raise click.UsageError(f"--shape: {n_pixels} units are no square image; give for example --shape {example}")
         return side, side
     parts = shape.split("x")
     if len(parts) != 2 or not all(p.isdigit() for p in parts) or int(parts[0]) * int(parts[1]) != n_pixels:

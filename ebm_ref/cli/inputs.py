@@ -3,19 +3,51 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import click
 import numpy as np
 
-from ebm_ref.errors import DomainError
+from ebm_ref.errors import DomainError, as_float_array, require_shape
 
 DATA_HELP = (
     "digits, bars_and_stripes:N, labelled_shifter:N, mnist, fashion-mnist, or a file: .npy, .csv,"
     " .npz (its array 'data', 'x' or 'visible', or its only one)"
 )
 GREY_THRESHOLD = 127.5
+natural, positive = click.IntRange(min=0), click.IntRange(min=1)
+MODELS = ("RBM", "BoltzmannMachine", "GRBM")
+
+
+class NewFile(click.Path):
+    """A file to write: a missing folder is refused before the work, not after it."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, as click takes it."""
+        path = super().convert(value, param, ctx)
+        folder = Path(path).parent
+        if not folder.is_dir():
+            self.fail(f"there is no folder {folder}", param, ctx)
+        if not os.access(folder, os.W_OK):
+            self.fail(f"the folder {folder} can't be written to", param, ctx)
+        return path
+
+
+def read_model(path: str, *kinds: str) -> Any:
+    """The model in a file; click.UsageError if it holds something else than ``kinds`` (all that the commands know)."""
+    import ebm_ref
+
+    loaded = ebm_ref.load(path)
+    found = type(loaded).__name__
+    if found not in (kinds or MODELS):
+        raise click.UsageError(f"{path}: expected a file of {' or '.join(kinds or MODELS)}, got {found}")
+    return loaded
 
 
 def read_data(source: str, grey: bool = False) -> np.ndarray:
@@ -35,15 +67,20 @@ def read_data(source: str, grey: bool = False) -> np.ndarray:
         pixels = images.reshape(len(images), -1)
         return pixels / 255.0 if grey else (pixels > GREY_THRESHOLD).astype(np.float64)
     path = Path(source)
-    if not path.exists():
+    if not path.is_file():
         raise click.UsageError(f"--data {source}: no such file or data set; expected {DATA_HELP}")
-    return _read_file(path)
+    rows = as_float_array(f"--data {source}", _read_file(path))
+    require_shape(f"--data {source}", rows, None, None)
+    return rows
 
 
 def _read_file(path: Path) -> np.ndarray:
-    if path.suffix == ".csv":
-        return np.loadtxt(path, delimiter=",", ndmin=2)
-    loaded = np.load(path, allow_pickle=False)
+    try:
+        if path.suffix == ".csv":
+            return np.loadtxt(path, delimiter=",", ndmin=2)
+        loaded = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, BadZipFile) as error:
+        raise DomainError(f"{path}: expected rows of numbers without a header, got something else ({error})") from None
     if isinstance(loaded, np.ndarray):
         return loaded
     with loaded as file:
@@ -60,13 +97,9 @@ def emit(values: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({k: plain(v) for k, v in values.items()}))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, pad_edge=False)
+    width = max(map(len, values))
     for name, value in values.items():
-        table.add_row(name, shown(value))
-    Console().print(table)
+        click.echo(f"{name:<{width}}  {shown(value)}".rstrip())
 
 
 def plain(value: Any) -> Any:

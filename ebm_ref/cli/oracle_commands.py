@@ -46,7 +46,7 @@ def write_vectors(folder: str, as_json: bool, quiet: bool) -> int:
     from ebm_ref.oracle import vectors as golden
 
     began = time.perf_counter()
-    with track(1, "computing at 60 digits", enabled=not quiet):
+    with track(None, "computing at 60 digits", enabled=not quiet):
         paths = golden.write(folder)
     counts = {path.name: json.loads(path.read_text(encoding="utf-8"))["numberOfTests"] for path in paths}
     emit({"folder": folder, **counts, "seconds": round(time.perf_counter() - began, 1)}, as_json)

@@ -40,8 +40,8 @@ class Study:
     n_updates: int
 
 
-def run_study(epochs: int, advance: Callable[[float], None]) -> Study:
-    """Train the four models; ``advance`` is told each finished share of the work."""
+def run_study(epochs: int, advance: Callable[[float, str], None]) -> Study:
+    """Train the four models; ``advance`` is told each finished share of the work and what comes next."""
     data = ebm_ref.datasets.digits().binary
     n_updates = epochs * -(-len(data) // BATCH_SIZE)
     start = base_rate_rbm(data, N_HIDDEN, SEED)
@@ -54,12 +54,13 @@ def run_study(epochs: int, advance: Callable[[float], None]) -> Study:
     }
     fits, samples, seconds = {}, {}, {}
     for name, estimator in estimators.items():
+        advance(0.0, f"training by {name}")
         began = time.perf_counter()
         fits[name] = ebm_ref.fit(start, data, estimator, optimiser, epochs, BATCH_SIZE, SEED, progress=False)
         seconds[name] = time.perf_counter() - began
         chain = ebm_ref.sample(ebm_ref.block_gibbs(fits[name].model), data[:40], 2000, SEED, thin=2000)
         samples[name] = fits[name].model.visible_probabilities(chain.hidden[:, 0])
-        advance(0.7 if name == "exact gradient" else 0.1)
+        advance(0.7 if name == "exact gradient" else 0.1, "")
     return Study(data, fits, samples, seconds, n_updates)
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +94,9 @@ def _case(name: str, kernel: str | None) -> Case:
         raise click.UsageError("--case: a file of samples has one case, got all")
     every = (*NAMES, *CONTINUOUS_NAMES, *TABLE_NAMES)
     if name not in every:
-        known = ", ".join(every)
-        raise click.UsageError(f"--case: there is no case {name}; expected all, or one of {known}")
+        near = get_close_matches(name, every, 1, cutoff=0.8)
+        known = f"did you mean {near[0]}?" if near else f"expected all, or one of {', '.join(every)}"
+        raise click.UsageError(f"--case: there is no case {name}; {known}")
     try:
         return named(name, kernel)
     except EbmError as error:
@@ -113,7 +115,7 @@ def verify_target(target: str, request: Request, outputs: Outputs) -> int:
 
     @contextmanager
     def opened(case: Case) -> Iterator[tuple[Callable | None, str]]:
-        yield adapters.step_for(candidate, case), "the target returned NotImplemented"
+        yield adapters.step_for(candidate, case), "the target returned NotImplemented or None"
 
     status = verify_steps(opened, request, outputs)
     if status and len(request.cases) > 1 and not makes_steps(candidate):
@@ -204,7 +206,7 @@ class Recording:
 def verify_samples(said: Recording, outputs: Outputs, quiet: bool) -> int:
     """A file of states.  What the command line leaves out, the file's ``meta`` may say."""
     began = time.perf_counter()
-    with track(1, "checking", enabled=not quiet):
+    with track(None, "checking", enabled=not quiet):
         found = adapters.read_samples(said.path)
         case = _case(str(said.case or found.meta.get("case", "rbm_3x3")), said.kernel or found.meta.get("kernel"))
         if case.name in CONTINUOUS_NAMES:

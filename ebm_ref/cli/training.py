@@ -14,7 +14,8 @@ from typing import Any
 import click
 
 import ebm_ref
-from ebm_ref.cli.inputs import DATA_HELP, emit, read_data
+from ebm_ref import files
+from ebm_ref.cli.inputs import DATA_HELP, NewFile, emit, natural, positive, read_data
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "rbm": {"hidden": 16, "k": 1, "epochs": 20, "lr": 0.1, "start": "data", "estimator": "cd"},
@@ -31,20 +32,20 @@ def both(name: str) -> str:
 @click.command()
 @click.option("--data", required=True, help=DATA_HELP + ". A GRBM takes the grey values of images.")
 @click.option("--model", "kind", type=click.Choice(["rbm", "grbm"]), default="rbm", show_default=True)
-@click.option("--hidden", type=int, help=f"Hidden units.  {both('hidden')}")
+@click.option("--hidden", type=positive, help=f"Hidden units.  {both('hidden')}")
 @click.option("--estimator", type=click.Choice(["exact", "cd", "pcd"]), help=both("estimator"))
-@click.option("-k", type=int, help=f"Sweeps an update (cd, pcd).  {both('k')}")
+@click.option("-k", type=positive, help=f"Sweeps an update (cd, pcd).  {both('k')}")
 @click.option("--start", type=click.Choice(["data", "noise"]), help=f"Where chains of cd start.  {both('start')}")
-@click.option("--chains", default=100, show_default=True, help="Persistent chains (pcd).")
-@click.option("--epochs", type=int, help=both("epochs"))
-@click.option("--batch-size", default=100, show_default=True)
+@click.option("--chains", default=100, show_default=True, type=positive, help="Persistent chains (pcd).")
+@click.option("--epochs", type=natural, help=both("epochs"))
+@click.option("--batch-size", default=100, show_default=True, type=positive)
 @click.option("--lr", type=float, help=f"Learning rate; a GRBM's falls by a cosine (Adam).  {both('lr')}")
 @click.option("--momentum", default=0.5, show_default=True, help="Of the RBM's stochastic gradient.")
 @click.option("--weight-decay", default=1e-4, show_default=True, help="On the weights, never on biases.")
 @click.option("--noise", default=0.1, show_default=True, help="Added to a GRBM's rows, in deviations of all data.")
-@click.option("-o", "--out", default="model.npz", show_default=True, type=click.Path(dir_okay=False))
-@click.option("--checkpoint", type=click.Path(dir_okay=False), help="Carry on from this file if a run was cut short.")
-@click.option("--seed", default=0, show_default=True, help="Seed of every random number.")
+@click.option("-o", "--out", default="model.npz", show_default=True, type=NewFile())
+@click.option("--checkpoint", type=NewFile(), help="Carry on from this file if a run was cut short.")
+@click.option("--seed", default=0, show_default=True, type=natural, metavar="N", help="Seed of every random number.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def train(
@@ -53,8 +54,6 @@ def train(
     checkpoint: str | None, seed: int, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train an RBM or a GRBM; writes the model and, beside it, NAME.history.npz for ``ebm-ref plot curves``."""
-    import numpy as np
-
     given = {"hidden": hidden, "k": k, "epochs": epochs, "lr": lr, "start": start, "estimator": estimator}
     chosen = {**DEFAULTS[kind], **{name: value for name, value in given.items() if value is not None}}
     rows, mean, deviation = read_data(data, grey=kind == "grbm"), 0.0, 1.0
@@ -80,8 +79,7 @@ def train(
     )
     (result.model.rescaled(deviation, mean) if kind == "grbm" else result.model).save(out)
     history = Path(out).with_suffix(".history.npz")
-    arrays: dict[str, Any] = dict(result.history)
-    np.savez(history, **arrays)
+    files.write_arrays(history, "History", dict(result.history), {})
     last = {name: float(values[-1]) for name, values in result.history.items()}
     emit({"model": out, "history": str(history), **last}, as_json)
 

@@ -177,16 +177,19 @@ def verify_package(folder: Path, profile: str, seed: int, epochs: int | None, ou
     from ebm_ref.cli.study import N_EPOCHS, run_study, study_report
 
     began = time.perf_counter()
-    checks = list(self_checks(profile, seed))
-    with track(STUDY_SHARE + len(checks), "verifying", enabled=not quiet) as bar:
-        study = run_study(epochs or N_EPOCHS, lambda share: bar(STUDY_SHARE * share))
+    with track(None, "compiling, the first time only", enabled=not quiet):
+        checks = list(self_checks(profile, seed))
+    with track(STUDY_SHARE + len(checks) + 1, "training", enabled=not quiet) as bar:
+        study = run_study(epochs or N_EPOCHS, lambda share, doing: bar(STUDY_SHARE * share, doing))
+        bar(0, "checking against the oracle")
         reports, seconds = [study_report(study, seed)], [sum(study.seconds.values())]
         for check in checks:
             start = time.perf_counter()
             reports.append(check())
             seconds.append(time.perf_counter() - start)
             bar(1)
-    page = write_report(folder, study, reports, seconds, profile, seed)
+        bar(0, "drawing the report")
+        page = write_report(folder, study, reports, seconds, profile, seed)
     for kind, path in outputs.paths().items():
         own = folder / {"html": "report.html", "junit": "report.xml", "json": "report.json"}[kind]
         if path != own:

@@ -45,7 +45,7 @@ from ebm_ref.models.record import constants, leafwise, leaves, with_constants, w
 from ebm_ref.progress import track
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """What ``fit`` returns.
 
@@ -60,6 +60,11 @@ class Fit:
     chains: np.ndarray
     settings: dict[str, Any]
     averaged: Any = None
+
+    def __repr__(self) -> str:
+        """The model, and where each entry of the history ended."""
+        last = ", ".join(f"{name}={values[-1]:.6g}" for name, values in self.history.items())
+        return f"Fit({self.model!r}, {last})"
 
 
 @dataclass
@@ -114,12 +119,12 @@ def fit(
     _forget_parts(checkpoint)
     run = _load(checkpoint, model, settings) if checkpoint is not None and Path(checkpoint).exists() else None
     record = partial(_record, data=data, validation=validation, estimator=estimator, seed=seed)
-    if run is None:
-        run = _Run(model, optimizer.init(model), estimator.start(model, data, seed), 0, {})
-        record(run, epoch=0)
-    saved = time.monotonic()
     n_updates = n_epochs * -(-len(data) // batch_size)
     with track(n_updates, "training", enabled=progress) as bar:
+        if run is None:
+            run = _Run(model, optimizer.init(model), estimator.start(model, data, seed), 0, {})
+            record(run, epoch=0)
+        saved = time.monotonic()
         bar(min(run.update, n_updates))
         for epoch, chosen, share, last in _batches(len(data), batch_size, seed, run.update, n_updates):
             _advance(run, estimator, optimizer, data[chosen], None if labels is None else labels[chosen], share, seed)

@@ -40,7 +40,7 @@ class Moments:
     log_z: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Case:
     """One fixture.  Make it with ``rbm``, ``boltzmann``, ``ising`` or ``named``.
 
@@ -64,6 +64,10 @@ class Case:
     b: np.ndarray | None = None
     beta: float = 1.0
     clamp: tuple[tuple[int, int], ...] = ()
+
+    def __repr__(self) -> str:
+        """Name, kernel and size; the arrays are long."""
+        return f"Case({self.name}, {self.kernel}, {self.n_visible} visible and {self.n_hidden} hidden units)"
 
     @property
     def n_units(self) -> int:

@@ -125,6 +125,12 @@ class Report:
             dict(zip(found, holm([p for p in found.values() if p is not None]).tolist(), strict=True)) if found else {}
         )
 
+    def __repr__(self) -> str:
+        """The verdict; ``print`` shows the rest."""
+        return (
+            f"Report({'PASS' if self.passed else 'FAIL'}: {self.subject} on {self.case}, {len(self.results)} results)"
+        )
+
     def __str__(self) -> str:
         head = f"{'PASS' if self.passed else 'FAIL'}  {self.subject} on {self.case}"
         lines = [f"{head}  (profile {self.profile}, seed {self.seed})"]

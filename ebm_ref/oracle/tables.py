@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROUNDING = 1e-12
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TableCase:
     """A kernel on S states of d units.  Make it with ``cases.potts``, ``tempering``, ``quantised`` or ``table``.
 
@@ -43,6 +43,10 @@ class TableCase:
     beta: float = 1.0
     clamp: tuple[tuple[int, int], ...] = ()
     n_hidden: int = 0
+
+    def __repr__(self) -> str:
+        """Name, kernel and size; the arrays are long."""
+        return f"TableCase({self.name}, {self.kernel}, {self.n_visible} visible and {self.n_hidden} hidden units)"
 
     @property
     def n_units(self) -> int:

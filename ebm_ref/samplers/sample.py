@@ -20,7 +20,7 @@ from ebm_ref.progress import track
 SECONDS_PER_SLICE = 0.2  # compiled work between two looks at the keyboard and the progress bar
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Chain:
     """States kept by ``sample``: ``states`` (n_chains, n_kept, n_units), rows [x, h], float64.
 
@@ -34,6 +34,13 @@ class Chain:
     acceptance: np.ndarray
     next_step: int
     seed: int
+
+    def __repr__(self) -> str:
+        """The size; the arrays are long."""
+        return (
+            f"Chain(states={self.states.shape}, n_visible={self.n_visible}, acceptance_rate={self.acceptance_rate:.4g},"
+            f" next_step={self.next_step}, seed={self.seed})"
+        )
 
     @property
     def visible(self) -> np.ndarray:

@@ -297,7 +297,7 @@ FAULTS = {
         GREET + "    say(id=r['id'], states=[[float('nan')] * 2 for _ in s])",
         "returns numbers that are not finite",
     ),
-    "null": (GREET + "    say(id=r['id'], states=None)", "returns the wrong dtype"),
+    "null": (GREET + "    say(id=r['id'], states=None)", "returns nothing"),
     "identity": (GREET + "    say(id=r['id'], states=s)", "returns its input"),
 }
 

@@ -35,6 +35,14 @@ def test_pass_says_what_it_excludes():
     assert "A pass excludes, with power .999: S1 effects above" in str(report)
 
 
+def test_a_report_and_a_case_show_themselves_in_a_line():
+    assert repr(Report("f", "rbm_3x3", "ci", 0, ())) == "Report(FAIL: f on rbm_3x3, 0 results)"
+    names = {"rbm_3x3": "Case", "gmm_1d": "ContinuousCase", "potts_3x3": "TableCase"}
+    for name, kind in names.items():
+        assert repr(cases.named(name)).startswith(f"{kind}({name}, ")
+        assert len(repr(cases.named(name))) < 100
+
+
 def test_nothing_tested_is_not_a_pass():
     assert not Report("s", "c", "ci", 0, (Result("S1", "skip", "no data"),)).passed
     assert not Report("s", "c", "ci", 0, ()).passed

@@ -58,7 +58,7 @@ def check_kernel(
 
     P(any failure | correct) <= 1e-6.  Anything that ``step`` does wrong is a failure in the Report, never an exception.
     After the first failure the remaining tests are skipped, unless ``tests`` names them.
-    Raises DomainError for an unknown profile or test.
+    Raises DomainError for an unknown profile or test, and for a case that is none.
 
     >>> from ebm_ref.oracle import cases, zoo
     >>> report = check_kernel(zoo.bug("w_transposed").step(), cases.named("rbm_3x3"), profile="smoke")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ebm_ref.oracle.checks.candidate import Step, Violation, as_numpy, require_rows_like
+from ebm_ref.oracle.checks.candidate import Step, Violation, as_numpy, place, require_rows_like
 from ebm_ref.oracle.checks.preflight import CHANCE, ROWS, Preflight, agreements, observed_collision, related_seeds
 from ebm_ref.oracle.continuous.cases import ContinuousCase
 from ebm_ref.oracle.statistics.seeds import Seeds
@@ -41,7 +41,8 @@ class ContinuousCandidate:
             raise
         except BaseException as error:
             kind = type(error).__name__
-            raise Violation("contract", "raises", f"step raised {kind} on {len(rows)} rows: {error}") from error
+            said = f"step raised {kind} on {len(rows)} rows{place(error)}: {error}"
+            raise Violation("contract", "raises", said) from error
         if not same:
             raise Violation(
                 "contract", "modifies its input", "step changed the array of states it was given; work on a copy"

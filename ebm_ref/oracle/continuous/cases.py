@@ -45,7 +45,7 @@ STARTS_1D, STARTS = 32, 16
 Naive = Callable[[Any], tuple[float, list[float]]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ContinuousCase:
     """One fixture.  Make it with ``grbm``, ``gaussian``, ``mixture``, ``line`` or ``named``.
 
@@ -68,6 +68,10 @@ class ContinuousCase:
     log_var: Array | None = None
     b: Array | None = None
     beta: float = 1.0
+
+    def __repr__(self) -> str:
+        """Name, kernel and size; the arrays are long."""
+        return f"ContinuousCase({self.name}, {self.kernel}, {self.n_visible} visible and {self.n_hidden} hidden units)"
 
     @property
     def n_visible(self) -> int:
