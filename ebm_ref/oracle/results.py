@@ -201,7 +201,8 @@ def diagnosis_line(diagnosis: Diagnosis) -> str:
 
 def exclusion_lines(report: Report) -> list[str]:
     """What a pass of each test excludes."""
-    seen = [r for r in report.results if r.verdict == "pass" and r.smallest_detectable_effect is not None]
+    passed = [r for r in report.results if r.verdict == "pass" and r.effect is not None]  # not e-processes
+    seen = [r for r in passed if r.smallest_detectable_effect is not None]
     if not seen:
         return []
     excluded = ", ".join(f"{r.test} effects above {number(r.smallest_detectable_effect)}" for r in seen)
