@@ -1,6 +1,6 @@
 """Digits that a GRBM draws: ``ebm-ref train --model grbm`` and ``ebm-ref sample --means``, beside the data.
 
-Usage: python -m validation.grbm_digits  (about a minute and a half; writes validation/figures/grbm_digits.png)
+Usage: python -m validation.grbm_digits  (about a minute; writes validation/figures/grbm_digits.png)
 """
 
 from __future__ import annotations
@@ -25,13 +25,8 @@ def run(*arguments: str) -> None:
     cli.main(args=list(arguments), standalone_mode=False)
 
 
-def main() -> None:
-    """Train with the default settings, sample from noise, draw."""
-    with tempfile.TemporaryDirectory() as folder:
-        model, samples = f"{folder}/model.npz", f"{folder}/samples.npz"
-        run("train", "--model", "grbm", "--data", "digits", "-o", model)
-        run("sample", model, "--means", "--chains", str(N), "-o", samples)
-        chain = er.load(samples)
+def draw(chain: er.Chain) -> Figure:
+    """Data, and the last mean of each chain."""
     figure = Figure(figsize=(10, 2.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     pictures = np.clip(chain.visible[:, -1], 0, 1)
@@ -42,8 +37,18 @@ def main() -> None:
         axes.imshow(mosaic(rows, COLUMNS), cmap="gray_r", vmin=0, vmax=1)
         axes.set_title(title, fontsize=11)
         axes.set_axis_off()
+    return figure
+
+
+def main() -> None:
+    """Train with the default settings, sample from noise, draw."""
+    with tempfile.TemporaryDirectory() as folder:
+        model, samples = f"{folder}/model.npz", f"{folder}/samples.npz"
+        run("train", "--model", "grbm", "--data", "digits", "-o", model)
+        run("sample", model, "--means", "--chains", str(N), "-o", samples)
+        chain = er.load(samples)
     OUT.parent.mkdir(exist_ok=True)
-    figure.savefig(OUT, dpi=110, metadata={"Software": None})
+    draw(chain).savefig(OUT, dpi=110, metadata={"Software": None})
     print(f"wrote {OUT}")
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from validation.five_samplers.anchors import measure
 from validation.five_samplers.data import SCRATCH
-from validation.five_samplers.pilot import GRID, pilot
+from validation.five_samplers.pilot import pilot
 from validation.five_samplers.runs import TITLES, run
 
 DATA, SIDES = ("mnist", "fashion-mnist"), (14, 28)
@@ -60,16 +60,17 @@ def table(setting: str, found: dict[str, Any]) -> str:
 
 
 def step_table(found: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Markdown: log-likelihood and acceptance over the grid."""
-    lines = ["| sampler | " + " | ".join(f"c = {c}" for c in GRID) + " |", "|---" * (len(GRID) + 1) + "|"]
-    for kind, by_step in found.items():
-        best = max(by_step, key=lambda c: by_step[c]["log_likelihood"])
+    """Markdown: log-likelihood and acceptance over the grid; a divergent run is said to be one."""
+    lines = ["| rate, c | " + " | ".join(TITLES[kind] for kind in found) + " |", "|---" * (len(found) + 1) + "|"]
+    best = {kind: max(cells, key=lambda at: cells[at]["log_likelihood"]) for kind, cells in found.items()}
+    for at in next(iter(found.values())):
         cells = []
-        for c, r in by_step.items():
-            number = f"{r['log_likelihood']:.1f}"
-            number = f"**{number}**" if c == best else number
+        for kind, by_step in found.items():
+            r = by_step[at]
+            number = f"{r['log_likelihood']:.1f}" if r["log_likelihood"] > -1e5 else "diverged"
+            number = f"**{number}**" if at == best[kind] else number
             cells.append(number + (f" ({r['accepted']:.2f})" if kind.endswith("adjusted") else ""))
-        lines.append(f"| {TITLES[kind]} | " + " | ".join(cells) + " |")
+        lines.append(f"| {at} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -20,7 +20,7 @@ from ebm_ref.files import write_bytes
 from ebm_ref.samplers.common import joint_rows
 from validation.five_samplers.data import SCRATCH, Images, features, load
 
-N_HIDDEN, BATCH, STEPS, EPOCHS, RATE, MAX_NORM, INNER = 256, 64, 5, 2, 0.02, 10.0, 10
+N_HIDDEN, BATCH, STEPS, EPOCHS, MAX_NORM, INNER = 256, 64, 5, 2, 10.0, 10
 DRAWN, DRAWING, SHOWN = 1000, 300, 32
 AIS = {"n_temperatures": 2000, "n_chains": 64}
 TITLES = {
@@ -30,6 +30,7 @@ TITLES = {
     "gibbs_langevin": "Gibbs-Langevin",
     "gibbs_langevin_adjusted": "Gibbs-Langevin, adjusted",
 }
+RATES = dict.fromkeys(TITLES, 0.02) | {"gibbs_langevin_adjusted": 0.005}  # at 14 x 14; a logit sums all pixels
 STEP_SIZES = {"langevin": 0.6, "langevin_adjusted": 0.3, "gibbs_langevin": 0.6, "gibbs_langevin_adjusted": 0.03}
 
 
@@ -54,11 +55,16 @@ def sampler_named(kind: str) -> Sampler:
     return Sampler(kind, STEP_SIZES.get(kind))
 
 
-def train(images: Images, sampler: Sampler, epochs: int, checkpoint: Path | None) -> er.Fit:
+def rate_at(side: int, rate: float) -> float:
+    """The learning rate ``rate`` of 14 x 14 at another size: in proportion to 1 / number of pixels."""
+    return rate * 14**2 / side**2
+
+
+def train(images: Images, sampler: Sampler, rate: float, epochs: int, checkpoint: Path | None) -> er.Fit:
     """The GRBM of standardised rows."""
     rows = images.rows(images.train)
-    rate = er.CosineDecay(RATE, epochs * -(-len(rows) // BATCH))
-    optimiser = er.clipped(er.adam(rate), MAX_NORM)
+    schedule = er.CosineDecay(rate, epochs * -(-len(rows) // BATCH))
+    optimiser = er.clipped(er.adam(schedule), MAX_NORM)
     estimator = er.cd(STEPS, start="persistent", sampler=sampler, n_chains=BATCH)
     start = er.GRBM.for_data(rows, N_HIDDEN, seed=0)
     return er.fit(start, rows, estimator, optimiser, epochs, BATCH, 0, checkpoint=checkpoint, checkpoint_seconds=30.0)
@@ -86,14 +92,15 @@ def run(name: str, side: int, kind: str) -> dict[str, Any]:
     """Train, or carry on; measure; leave the numbers and a few pictures in the scratch folder."""
     SCRATCH.mkdir(parents=True, exist_ok=True)
     base = SCRATCH / f"{name}_{side}_{kind}"
-    settings = {"data": name, "side": side, "sampler": kind, "c": STEP_SIZES.get(kind), **budget()}
+    rate = rate_at(side, RATES[kind])
+    settings = {"data": name, "side": side, "sampler": kind, "c": STEP_SIZES.get(kind), "rate": rate, **budget()}
     done = base.with_suffix(".json")
     if done.exists() and (found := json.loads(done.read_text()))["settings"] == settings:
         return found
     images, sampler, began = load(name, side), sampler_named(kind), time.process_time()
     checkpoint = base.with_suffix(".checkpoint.npz")
     resumed = checkpoint.exists()
-    fit = train(images, sampler, EPOCHS, checkpoint)
+    fit = train(images, sampler, rate, EPOCHS, checkpoint)
     trained = time.process_time()
     own = sampler(fit.model)
     at_end = er.sample(own, fit.chains, 50, 2, thin=50).acceptance_rate
@@ -114,6 +121,6 @@ def run(name: str, side: int, kind: str) -> dict[str, Any]:
 def budget() -> dict[str, Any]:
     """What is the same for all."""
     return {
-        "n_hidden": N_HIDDEN, "batch": BATCH, "steps": STEPS, "epochs": EPOCHS, "rate": RATE, "max_norm": MAX_NORM,
+        "n_hidden": N_HIDDEN, "batch": BATCH, "steps": STEPS, "epochs": EPOCHS, "max_norm": MAX_NORM,
         "inner": INNER, "drawn": DRAWN, "drawing": DRAWING, "ais": AIS,
     }  # fmt: skip
