@@ -181,7 +181,7 @@ def rows() -> tuple[Benchmark, ...]:
         block(512, 784, 1024, 1.3),
         single(512, 784, 1024),
         Benchmark(
-            "gibbs_million", "1e6 chains of 3 x 3, one step", 100, "M updates/s", measure_million,
+            "gibbs_million", "unit updates, 1e6 chains of 3 x 3, one step", 100, "M/s", measure_million,
             limit="bound by memory: states come and go as rows of float64",
         ),
         Benchmark(

@@ -136,7 +136,8 @@ def measure_gibbs_langevin(collapsed: bool, session: Session) -> Measured:
     })  # fmt: skip
     normals = n * shape[0] * (1 if collapsed else INNER)
     words = (
-        f"{1e3 * times[OURS].median / n_steps:.3g} ms a step, {1e3 * times['dgemm'].median / n_steps:.3g} its products"
+        f"{INNER} inner steps{' at once' * collapsed}: {1e3 * times[OURS].median / n_steps:.3g} ms a step,"
+        f" {1e3 * times['dgemm'].median / n_steps:.3g} its products"
         f" by dgemm, {1e3 * times['sgemm'].median / n_steps:.3g} by sgemm; the rest: {normals} normals and"
         f" {n * shape[1]} units drawn"
     )
@@ -154,11 +155,11 @@ def rows() -> tuple[Benchmark, ...]:
         Benchmark("mala", "MALA, GRBM of 16 x 8, 1000 chains", 3, "x", partial(measure_langevin, True), limit=NORMALS),
         Benchmark("ula", "ULA, the same", 3, "x", partial(measure_langevin, False), limit=NORMALS),
         steps(
-            "gibbs_langevin", f"{shape}, {INNER} inner steps, in its products",
+            "gibbs_langevin", f"{shape}, in its products",
             measure=partial(measure_gibbs_langevin, False),
         ),
         steps(
-            "gibbs_langevin_collapsed", "the same, inner steps drawn at once",
+            "gibbs_langevin_collapsed", "the same, its inner steps drawn at once",
             measure=partial(measure_gibbs_langevin, True),
         ),
     )  # fmt: skip
