@@ -46,6 +46,9 @@ def test_right_chains_pass(sampling, thin):
 def test_chains_declared_independent_fail_as_dependent():
     report = check_samples(RIGHT, CASE, "iid")
     assert "S13" in [r.test for r in report.failures]
+    assert report.diagnosis[0].mistake == "dependent_draws"
+    assert report.diagnosis[0].log_likelihood_ratio > 100
+    assert "declare every_step" in report.diagnosis[0].description
 
 
 @pytest.mark.parametrize("id", ["change_doubled", "jump_chain", "first_site_more", "accept_linear"])

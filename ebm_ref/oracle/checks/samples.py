@@ -109,6 +109,7 @@ class FileCheck:
         self.set_plan(PLANS[sampling])
         self.P = np.linalg.matrix_power(case.P, thin)
         self.share = 1.0  # of the recorded draws that are used
+        self.dependence = 0.0  # half the G statistic of S13 beyond its mean under independence, nats
         self.results: list[Result] = []
         self.notes: list[str] = []
 
@@ -203,6 +204,7 @@ class FileCheck:
             column = chains.interaction(sample.reshape(-1, S, S))  # a wrong law is not called dependence
             p_value = float((column >= column[0]).sum() / len(column))
             stages.append(Stage(p_value, pair_tests.excess(column, len(even) // 2)))
+            self.dependence += 0.5 * float(column[0] - column[1:].mean())
         lam = noncentrality((S - 1) ** 2, self.alpha, k=PARTS, growth=1) * PARTS
         n = len(flat) // 2
         self.add_parts("S13", "independence of consecutive draws", stages, n, math.sqrt(lam / n))
@@ -288,9 +290,16 @@ class FileCheck:
         return diagnose(counts, self.P, self.case.states, self.alternatives(), self.seeds.rng("diagnosis", 0, NULL))
 
     def diagnose_law(self, counts: np.ndarray) -> tuple[Diagnosis, ...]:
-        """Ranked mistakes of the stationary law, another temperature among them; counts (S,)."""
+        """Ranked mistakes of the stationary law, another temperature among them; counts (S,).
+
+        S13 compares pairs with the product of their own margins: where it failed the draws are those of a chain, and
+        the other tests, which take them for independent, say nothing.
+        """
         if not self.failed:
             return ()
+        if "S13" in [r.test for r in self.results if r.verdict == "fail"]:
+            words = "draws depend on the one before: declare every_step or thinned, or record independent ones"
+            return (Diagnosis("dependent_draws", self.dependence, words, True),)
         laws = []
         for a in zoo.alternatives(self.case):
             pi = stationary(a.P)
