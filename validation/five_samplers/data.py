@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 import ebm_ref as er
-from ebm_ref.models.record import leaves
 
 NOISE = 0.1
 SCRATCH = Path(__file__).parent.parent / "data" / "five_samplers"  # ignored by git
@@ -101,8 +100,3 @@ def features(name: str, side: int) -> Features:
     accuracy = float((logits.argmax(axis=1) == images.test_labels).mean())
     found = Features(fit.model.network, accuracy, np.empty(0))
     return Features(found.network, accuracy, found(images.test))
-
-
-def n_parameters(model) -> int:
-    """All numbers of a record."""
-    return sum(leaf.size for leaf in leaves(model).values())

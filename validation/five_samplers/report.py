@@ -49,14 +49,31 @@ def table(setting: str, found: dict[str, Any]) -> str:
         r = found["runs"][kind]
         accepted = f"{r['accepted']:.2f}" if kind.endswith("adjusted") else "-"
         seconds = "-" if r["training_seconds"] is None else f"{r['training_seconds']:.0f}"
-        lines.append(
-            f"| {title} | {r['frechet']:.2f} | {r['log_likelihood']:.1f} | {r['low']:.1f}, {r['high']:.1f}"
-            f" | {r['ess']:.1f} | {accepted} | {seconds} |"
-        )
+        likelihood = f"{r['log_likelihood']:.1f} | {r['low']:.1f}, {end(r['high'])} | {r['ess']:.1f}"
+        if diverged(r):
+            likelihood = "diverged | - | -"
+        lines.append(f"| {title} | {r['frechet']:.2f} | {likelihood} | {accepted} | {seconds} |")
     real, normal = found["anchors"]["real"], found["anchors"]["normal"]
     lines.append(f"| *{REAL}* | {real['frechet']:.2f} | - | - | - | - | - |")
     lines.append(f"| *{NORMAL}* | {normal['frechet']:.2f} | {normal['log_likelihood']:.1f} | exact | - | - | - |")
     return "\n".join(lines) + "\n"
+
+
+def diverged(run: dict[str, float]) -> bool:
+    """Whether learning left the data altogether: many times worse than one normal law for each pixel."""
+    return run["log_likelihood"] < -1e5
+
+
+def end(bound: float) -> str:
+    """An end of an interval, which may be open."""
+    return f"{bound:.1f}" if np.isfinite(bound) else "open"
+
+
+def strict(value: Any) -> Any:
+    """The same with null for an infinite number, which JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: strict(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def step_table(found: dict[str, dict[str, dict[str, float]]]) -> str:
@@ -67,7 +84,7 @@ def step_table(found: dict[str, dict[str, dict[str, float]]]) -> str:
         cells = []
         for kind, by_step in found.items():
             r = by_step[at]
-            number = f"{r['log_likelihood']:.1f}" if r["log_likelihood"] > -1e5 else "diverged"
+            number = "diverged" if diverged(r) else f"{r['log_likelihood']:.1f}"
             number = f"**{number}**" if at == best[kind] else number
             cells.append(number + (f" ({r['accepted']:.2f})" if kind.endswith("adjusted") else ""))
         lines.append(f"| {at} | " + " | ".join(cells) + " |")
@@ -76,7 +93,7 @@ def step_table(found: dict[str, dict[str, dict[str, float]]]) -> str:
 
 def draw(found: dict[str, dict[str, Any]]) -> Figure:
     """A panel for each setting, a row of pictures for the data, the normal law and each sampler."""
-    figure = Figure(figsize=(15, 4.0 * -(-len(found) // 2)), layout="constrained")
+    figure = Figure(figsize=(15, 3.3 * -(-len(found) // 2)), layout="constrained")
     panels = figure.subplots(-(-len(found) // 2), 2, squeeze=False).ravel()
     for axes in panels:
         axes.set_axis_off()
@@ -107,5 +124,5 @@ def write() -> None:
     PAGE.write_text(before + begin + tables + picture + step_table(steps) + end + after)
     draw(found).savefig(HERE / FIGURE, dpi=100, metadata={"Software": None})
     numbers = {name: {"runs": what["runs"], "anchors": what["anchors"]} for name, what in found.items()}
-    NUMBERS.write_text(json.dumps({"settings": numbers, "pilot": steps}, indent=1) + "\n")
+    NUMBERS.write_text(json.dumps(strict({"settings": numbers, "pilot": steps}), indent=1) + "\n")
     print(f"wrote {PAGE}, {HERE / FIGURE}, {NUMBERS}")
