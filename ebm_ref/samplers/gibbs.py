@@ -81,7 +81,8 @@ class BlockGibbs:
         m, n_chains = self.model, len(state)
         rows, width = np.empty(state.shape), gibbs_batch.block_width(n_chains, get_num_threads())
         left = np.zeros(-(-n_chains // width), dtype=np.bool_)
-        for packed in (self._packed, self._packed_double):
+        for sums in ("_packed", "_packed_double"):
+            packed = getattr(self, sums)  # made when it is needed
             gibbs_batch.run_batch_sweeps(
                 len(left), width, state, rows, left, *packed, self.free, stream.address, np.uint64(start), n,
                 work=n_chains * (n * (2.0 * m.n_units + m.W.size / 16) + m.n_units),
