@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -151,8 +153,11 @@ def plot(what: str, file: str, out: str | None, shape: str | None, kernel: str) 
     out = out or f"{what}.png"
     if Path(out).suffix not in (".png", ".svg"):
         raise click.UsageError(f"--out: expected a .png or .svg file, got {out}")
-    drawn = {"curves": curves, "spectrum": partial(spectrum_of, kernel), "filters": partial(filters, shape),
-             "samples": partial(last_samples, shape)}[what](file)  # fmt: skip
+    draw: dict[str, Callable[[str], Any]] = {
+        "curves": curves, "spectrum": partial(spectrum_of, kernel), "filters": partial(filters, shape),
+        "samples": partial(last_samples, shape),
+    }  # fmt: skip
+    drawn = draw[what](file)
     svg = Path(out).suffix == ".svg"
     files.write_bytes(out, plots.to_svg(drawn).encode() if svg else plots.to_png_bytes(drawn))
     click.echo(out)
