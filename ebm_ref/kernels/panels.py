@@ -99,8 +99,8 @@ def panel_code(n_vectors: int, in_fours: bool = False) -> Callable:
         cells = [(u, v) for u in range(UNITS) for v in range(n_vectors)]
         targets = {(u, v): at(Z, i64(u), v) for u, v in cells}
         first = {cell: load(targets[cell]) for cell in cells}
-        before, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("done")
-        builder.branch(loop)  # there is at least one term
+        before, (loop, after, end) = builder.block, map(builder.append_basic_block, ("k", "done", "end"))
+        builder.cbranch(builder.icmp_signed("<", i64(0), n), loop, end)
         builder.position_at_end(loop)
         k = builder.phi(i64)
         sums = {cell: builder.phi(vector) for cell in cells}
@@ -113,6 +113,8 @@ def panel_code(n_vectors: int, in_fours: bool = False) -> Callable:
         builder.position_at_end(after)
         for cell in cells:
             builder.store(new[cell], targets[cell]).align = bits // 8
+        builder.branch(end)
+        builder.position_at_end(end)
 
     return emit
 
@@ -150,6 +152,7 @@ add_products = jit(add_products)
 def tiles(W: np.ndarray, dtype: Any) -> np.ndarray:
     """W (terms, units) as ``add_products`` reads it: [g, k, u] = W[k, 4g + u], units padded with zeros."""
     terms, units = W.shape
-    padded = np.zeros((terms, -(-units // UNITS) * UNITS), dtype)
+    groups = -(-units // UNITS)
+    padded = np.zeros((terms, groups * UNITS), dtype)
     padded[:, :units] = W
-    return np.ascontiguousarray(padded.reshape(terms, -1, UNITS).transpose(1, 0, 2))
+    return np.ascontiguousarray(padded.reshape(terms, groups, UNITS).transpose(1, 0, 2))

@@ -57,7 +57,7 @@ def check_device(
     >>> draws = case.states[warm.draw(40_000, np.random.default_rng(1))]
     >>> report = check_device(draws, case, sampling="iid")
     >>> report.passed, report.notes[0]
-    (True, 'fitted inverse temperature: 0.924 +- 0.0075 times the declared one')
+    (True, 'fitted inverse temperature: 0.931 +- 0.0058 times the declared one')
     """
     require_case(case)
     require_choice("sampling", sampling, SAMPLING)
