@@ -92,6 +92,11 @@ def wrong_conditionals(case: Case, units: np.ndarray, right: np.ndarray) -> list
         Alternative("logits", "logits returned for probabilities", logits),
         Alternative("log_probabilities", "log probabilities returned", np.log(inside)),
         Alternative("means_of_spins", "2p - 1 returned for p", 2.0 * right - 1.0),
+        Alternative(
+            "saturated",
+            "1 - sigmoid(-z) in float32: 0 below logit -17, 1 above 17",
+            (np.float32(1.0) - special.expit(-logits).astype(np.float32)).astype(float),
+        ),
         Alternative("tanh", "tanh for the sigmoid", np.tanh(logits)),
         Alternative("softmax", "softmax over the layer for the sigmoid", special.softmax(logits, axis=1)),
     ]

@@ -99,7 +99,7 @@ def probes(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         p = up_probability(case, new, i)
         edges = np.array([np.zeros_like(p), p * (1 - NEAR), p + NEAR * (1 - p), np.full_like(p, LAST), 0.5 + 0 * p])
         half = np.abs(p - 0.5) < 1e-15
-        legal = np.array([p > 1e-300, p > 1e-300, p < 1 - 1e-6, p < 1 - 1e-6, half | (np.abs(p - 0.5) > 1e-6)])
+        legal = np.array([p > 1e-300, p > 1e-300, p < 1 - 1e-6, p < 1 - 1e-12, half | (np.abs(p - 0.5) > 1e-6)])
         pick = np.argmax(legal * rng.random(legal.shape), axis=0)
         u[:, i] = edges[pick, np.arange(len(p))]
         new[:, i] = np.where(u[:, i] < np.where(half, 0.5, p), up, down)
@@ -121,15 +121,24 @@ def wrong_draws(case: Case, states: np.ndarray, u: np.ndarray) -> list[Alternati
     """The same draws with one thing wrong."""
     order = scan_order(case)
 
-    def drawn(v: np.ndarray, sites: list[int] = order, stale: bool = False, at_most: bool = False) -> np.ndarray:
+    def drawn(
+        v: np.ndarray,
+        sites: list[int] = order,
+        stale: bool = False,
+        at_most: bool = False,
+        round_p: Callable[[np.ndarray], np.ndarray] = np.asarray,
+    ) -> np.ndarray:
         new = states.copy()
         for i in sites:
-            p = up_probability(case, states if stale else new, i)
+            p = round_p(up_probability(case, states if stale else new, i))
             new[:, i] = np.where((v[:, i] <= p) if at_most else (v[:, i] < p), *case.values[::-1])
         return new
 
     scanned = u.copy()
     scanned[:, order] = u[:, : len(order)]
+    saturated = drawn(u, round_p=lambda p: np.where(p.astype(np.float32) == 1.0, 1.0, p))
+    coarse = np.floor(u * 2.0**24)
+    never, often = "p < 2^-25 never drawn", "p < 2^-24 drawn too often"
     return [
         Alternative("at_most", "u <= p for u < p: right only for u in (0, 1]", drawn(u, at_most=True)),
         Alternative("complement", "1 - u < p for u < p", drawn(1.0 - u)),
@@ -141,6 +150,10 @@ def wrong_draws(case: Case, states: np.ndarray, u: np.ndarray) -> list[Alternati
         Alternative("visible_first", "visible units first", drawn(u, sorted(order))),
         Alternative("last_never", "last unit of the scan never drawn", drawn(u, order[:-1])),
         Alternative("float32", "u rounded to float32", drawn(u.astype(np.float32).astype(float))),
+        Alternative("float32_p", "p rounded to float32", drawn(u, round_p=lambda p: p.astype(np.float32))),
+        Alternative("saturated", "p is 1 above logit 17", saturated),
+        Alternative("bits_24", f"u truncated to 24 bits: {often}", drawn(coarse / 2.0**24)),
+        Alternative("bits_24_centred", f"u in the middle of 2^24 cells: {never}", drawn((coarse + 0.5) / 2.0**24)),
     ]
 
 

@@ -191,6 +191,23 @@ def dropped_weights(step: Step, case: Case) -> Step:
     return wrong
 
 
+def auxiliaries_resampled(step: Step, case: Case) -> Step:
+    """Each value of a visible unit is weighed with hidden units drawn anew for it, which then stay."""
+
+    def wrong(states: Array, seed: int) -> Array:
+        new, rng, nv = states.copy(), np.random.default_rng(seed), case.n_visible
+        for i in range(nv):
+            down, up = new.copy(), new.copy()
+            for value, end in enumerate((down, up)):
+                end[:, i] = value
+                end[:, nv:] = rng.random((len(new), case.n_hidden)) < special.expit(case.c + end @ case.J)[:, nv:]
+            fall = case.energies[case.index(down)] - case.energies[case.index(up)]
+            new = np.where((rng.random(len(new)) < special.expit(fall))[:, None], up, down)
+        return new
+
+    return wrong
+
+
 def sampled_layer(case: Case, units: range, up: Array) -> Array:
     """Matrix (S, S) of drawing ``units`` with p(up) = up (S, d) while the others stay."""
     P = np.ones((len(case.states), len(case.states)))
@@ -234,6 +251,20 @@ def stale_law(case: Case) -> Array | None:
         second = sampled_layer(case, range(nv), special.expit(case.c + seen @ case.J))
         rows = case.states[:, nv] == value
         P[rows] = (first @ second)[rows]
+    return P
+
+
+def resampled_law(case: Case) -> Array | None:
+    """One factor a visible unit: both candidates with their own hidden units, then the choice between them."""
+    hidden, E, P = hidden_layer(case), case.energies, np.eye(len(case.pi))
+    if hidden is None:
+        return None
+    rises = special.expit(E[:, None] - E[None, :])  # [t, u]: candidate u is up and taken, t is down
+    for i in range(case.n_visible):
+        ends = case.states.copy(), case.states.copy()
+        ends[0][:, i], ends[1][:, i] = 0.0, 1.0
+        down, up = (hidden[case.index(end)] for end in ends)  # [s, t]: the candidate from s is t
+        P = P @ (up * (down @ rises) + down * (up @ (1.0 - rises).T))
     return P
 
 
@@ -287,5 +318,13 @@ CARRIED: tuple[Bug, ...] = (
     rbm("none", 0, "nothing returned", output(lambda new: None), "contract"),
     rbm("clamp_ignored", 27, "clamped units updated", clamp_ignored, "D9", "rbm_3x3_clamped"),
     rbm("stale_unit", 28, "visible units see the old value of one hidden unit", stale_unit, "S1", law=stale_law),
+    rbm(
+        "auxiliaries_resampled",
+        50,
+        "each value of a visible unit weighed with hidden units drawn anew",
+        auxiliaries_resampled,
+        "S1, S3",
+        law=resampled_law,
+    ),
     rbm("dropout", 0, "dropout left on", dropped_weights, "S1, S12", law=dropout_law),
 )
