@@ -6,8 +6,8 @@ Model: 12 hidden units, variances learned.  The five samplers have one budget: N
 clipped at 10, each from BATCH rows against BATCH chains that start at N(0, I), as in the paper, and take K_STEPS steps;
 a step of any of them costs one product with W and one with W'.  Step sizes are shares of the model's own variances:
 C_ULA is small for its bias, C_MALA larger; Gibbs-Langevin takes INNER annealed inner steps, C_INNER at first, adjusted
-C_ADJUSTED: its KL is 6 with C_INNER and 3.5 to 4 with C_ADJUSTED: the variances fall to a third of the target's.  Why is
-not settled: moves from noise are not refused more than one in ten on the way (acceptance .91 to .96, isotropic, seed 0).
+C_ADJUSTED: its KL is 6 with C_INNER and 3.5 to 4 with C_ADJUSTED: the variances fall to a third of the target's.  Why
+is not settled: on the way moves from noise are accepted, .91 to .96 of them (isotropic, seed 0).
 "exact gradient" is the same model, data and optimiser without sampling.  Median, least and greatest KL of the seeds.
 
 KL(target | model) by quadrature, log Z by the 2^12 components.  Cut at y = 0 and, below, x = 0 into one piece for each
