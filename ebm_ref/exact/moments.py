@@ -35,7 +35,7 @@ from ebm_ref.exact.partition import (
 )
 from ebm_ref.exact.probabilities import require_binary_model
 from ebm_ref.kernels import statistics
-from ebm_ref.kernels.product_form import FARTHEST, PAIRED_BITS, run_layer_expectations
+from ebm_ref.kernels.product_form import FARTHEST, LEAST_LOW_BITS, PAIRED_BITS, run_layer_expectations
 from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.rbm import RBM
@@ -89,18 +89,17 @@ def add_products(A: np.ndarray, B: np.ndarray) -> np.ndarray:
 
 
 def _layer_moments(model: RBM) -> Moments:
-    if model.n_hidden < PAIRED_BITS or not product_is_safe(model):
+    if model.n_hidden < PAIRED_BITS + LEAST_LOW_BITS or not product_is_safe(model):
         return layer_moments_vectorized(model)
     n, nv = model.n_hidden, model.n_visible
     n_low, shard_bits, n_own = product_layout(n, MAX_SHARD_BITS)
     tables, n_shards = product_tables(model, n_low), 2**shard_bits
-    out, tops = np.empty((n_shards, len(tables.B) + 1, 1 + n)), np.empty(n_shards, dtype=np.int64)
+    B = np.ascontiguousarray(tables.B.transpose(1, 0, 2)).reshape(-1, 2**n_low)
+    out, tops = np.empty((n_shards, len(B) + 1, 1 + n)), np.empty(n_shards, dtype=np.int64)
     scratch = product_scratch(tables, n_own, n_shards)
-    batch = scratch[0].shape[1]
-    run_layer_expectations(
-        n_shards, 0, out, tops, np.empty((n_shards, 4, 2**n_low)), np.empty((n_shards, batch, 4, 4)), *scratch, tables,
-        n_own, work=2.0**n * nv,
-    )  # fmt: skip
+    batch = scratch[1].shape[1]
+    sums, totals = np.empty((n_shards, 4, 2**n_low)), np.empty((n_shards, batch, 4, 4))
+    run_layer_expectations(n_shards, 0, out, tops, B, sums, totals, *scratch, tables, n_own, work=2.0**n * nv)
     sums = (out * np.ldexp(1.0, np.maximum(tops - tops.max(), -FARTHEST))[:, None, None]).sum(axis=0)
     sums /= sums[-1, 0]
     return Moments(sums[:nv, 0], sums[-1, 1:], sums[:nv, 1:])

@@ -28,6 +28,7 @@ from ebm_ref.device import require_device
 from ebm_ref.errors import DomainError, ModelTooLargeError, require_choice
 from ebm_ref.kernels import enumeration, product_form
 from ebm_ref.kernels.grbm import run_mixture_gray
+from ebm_ref.kernels.strips import SIDES, WIDTH
 from ebm_ref.models.analytic import Gaussian, GaussianMixture
 from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.grbm import GRBM
@@ -190,19 +191,21 @@ def product_shards(model: RBM | BoltzmannMachine) -> Shards:
         n_low, shard_bits = min(LOW_BITS, n), _shard_bits(n)
         low = -BoltzmannMachine(model.J[:n_low, :n_low], model.c[:n_low]).joint_energy(all_states(n_low))
         return 2**shard_bits, partial(_machine_product, model, np.exp(low), n_low, n - n_low - shard_bits)
-    if n < product_form.PAIRED_BITS:  # a unit without weights doubles Z
-        shards, function = product_shards(RBM(np.pad(model.W, ((0, 0), (0, 1))), model.a, np.pad(model.b, (0, 1))))
-        return shards, partial(_halved, function)
+    missing = product_form.PAIRED_BITS + product_form.LEAST_LOW_BITS - n
+    if missing > 0:  # a unit without weights doubles Z
+        padded = RBM(np.pad(model.W, ((0, 0), (0, missing))), model.a, np.pad(model.b, (0, missing)))
+        shards, function = product_shards(padded)
+        return shards, partial(_scaled, function, 0.5**missing)
     n_low, shard_bits, n_own = product_layout(n, MAX_SHARD_BITS)
     return 2**shard_bits, partial(_layer_product, product_tables(model, n_low), n_own)
 
 
-def _halved(function, first: int, count: int) -> np.ndarray:
-    return function(first, count) * np.array([1.0, 0.5])
+def _scaled(function, factor: float, first: int, count: int) -> np.ndarray:
+    return function(first, count) * np.array([1.0, factor])
 
 
 def product_layout(n: int, max_shard_bits: int) -> tuple[int, int, int]:
-    """How n >= 2 hidden bits are shared out: (low bits, bits that number shards, bits of a shard's own words).
+    """How n >= 5 hidden bits are shared out: (low bits, bits that number shards, bits of a shard's own words).
 
     Two bits more, above the low ones, are the paired bits.
     """
@@ -218,17 +221,18 @@ def product_tables(model: RBM, n_low: int) -> product_form.ProductTables:
     Units are padded to a multiple of four with ones whose factor R + B is 1 + 0.
     """
     W_low, W_high = model.W.T[:n_low], model.W.T[n_low:]
-    B = np.zeros((model.n_visible + -model.n_visible % 4, 2**n_low))
-    B[: model.n_visible] = np.exp(model.a + subset_sums(W_low)).T
+    B = np.zeros((2**n_low // WIDTH, model.n_visible + -model.n_visible % 4, WIDTH))
+    B[:, : model.n_visible] = np.exp(model.a + subset_sums(W_low)).reshape(len(B), WIDTH, -1).transpose(0, 2, 1)
     split = [_mantissa_and_exponent([*row, b]) for row, b in zip(W_high, model.b[n_low:], strict=True)]
     rest, shift = np.array([r for r, _ in split]), np.array([k for _, k in split], dtype=np.int64)
     low, low_shift = _mantissas_and_exponents(subset_sums(model.b[:n_low, None])[:, 0])
-    WT, pair = np.pad(W_high, ((0, 0), (0, len(B) - model.n_visible))), slice(product_form.PAIRED_BITS)
+    WT, pair = np.pad(W_high, ((0, 0), (0, B.shape[1] - model.n_visible))), slice(product_form.PAIRED_BITS)
     above = slice(product_form.PAIRED_BITS, None)
     return product_form.ProductTables(
-        WT[above], np.exp(WT[above]), np.exp(-WT[above]), rest[above], shift[above], np.exp(-subset_sums(WT[pair])),
-        subset_sums(rest[pair, None])[:, 0], subset_sums(shift[pair, None])[:, 0].astype(np.int64),
-        B, np.exp(low), low_shift, _groups(model, n_low, len(B)),
+        WT[above], np.exp(WT[above]), np.exp(-WT[above]), rest[above], shift[above],
+        np.ascontiguousarray(np.exp(-subset_sums(WT[pair])).T), subset_sums(rest[pair, None])[:, 0],
+        subset_sums(shift[pair, None])[:, 0].astype(np.int64), B, np.exp(low), low_shift,
+        _groups(model, n_low, B.shape[1]),
     )  # fmt: skip
 
 
@@ -271,11 +275,12 @@ def _layer_product(tables: product_form.ProductTables, n_own: int, first: int, c
 
 
 def product_scratch(tables: product_form.ProductTables, n_own: int, count: int) -> tuple[np.ndarray, ...]:
-    """R, P, the bits of P, E of each shard."""
-    units, low = tables.B.shape
+    """r, R, P, the bits of P, E of each shard."""
+    n_strips, units, width = tables.B.shape
     batch = 2 ** min(BATCH_BITS, n_own)
-    P = np.empty((count, batch, product_form.SIDES, low))
-    return np.empty((count, batch, product_form.SIDES, units)), P, P.view(np.int64), np.empty(P.shape, dtype=np.int64)
+    P = np.empty((count, batch, SIDES, n_strips * width))
+    R = np.empty((count, batch, units, SIDES))
+    return np.empty((count, units)), R, P, P.view(np.int64), np.empty(P.shape, dtype=np.int64)
 
 
 def _machine_product(model, low_weight, n_low: int, n_own: int, first: int, count: int) -> np.ndarray:
