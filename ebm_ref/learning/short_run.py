@@ -64,7 +64,7 @@ class ChainDivergence:
         sampler, persistent = self._sampler(model), self.start_from == "persistent"
         if update < self.adjust_after:
             sampler = sampler.unadjusted()
-        elif isinstance(sampler, GibbsLangevin) and not persistent:
+        elif isinstance(sampler, GibbsLangevin):
             sampler = sampler.begun(update * self.k)
         if persistent:
             state, stream = chains, Stream(seed, "persistent")

@@ -76,7 +76,7 @@ class GibbsLangevin:
         return replace(self, free=free_units(clamp, self.model.n_visible, self.model.n_units))
 
     def begun(self, first: int) -> GibbsLangevin:
-        """The sampler for chains that begin at step ``first``: ``adjust_step`` counts from there."""
+        """The sampler for a run that begins at step ``first``: ``adjust_step`` counts from there."""
         return replace(self, adjust_from=self.adjust_from + first)
 
     def unadjusted(self) -> GibbsLangevin:
@@ -160,7 +160,7 @@ def gibbs_langevin(
     step_sizes: (K,) or (K, n_visible), the eta of the K inner steps; ``cosine_steps`` makes the paper's schedule.
     relative: step sizes are c with eta_i = c s2_i, stable for c < 2 whatever the variances are.
     adjust: accept or refuse each step by (3), which keeps the model's law; from step ``adjust_step`` of a run on
-    (``cd``, which starts chains afresh at each update, counts from their start).
+    (``cd`` counts in each update anew, so that no chain stands still for good).
     collapsed: draw the K inner steps as the one normal jump (2): equal in law, other numbers, one normal a unit.
     dsl_compat_batch_size: the released code divides the energy by the batch size B in the drift, not in the noise:
     d = eta/B.  Its inner steps then sample at temperature B: left running with h fixed they have the law

@@ -164,6 +164,18 @@ def test_adjustment_begins_in_each_chain_and_after_the_warm_up():
     close(flatten(got), minus_negatives(GRBM_3X2, negatives_by_hand(er.ula(GRBM_3X2, 1.5), 2, k)) - data)
 
 
+def test_adjustment_begins_anew_at_each_update_of_persistent_chains():
+    """Their first steps are never refused, so that no chain stands still while the model moves away from it."""
+    k, seed, update = 4, 5, 3
+    late = er.gibbs_langevin(GRBM_3X2, [1.5, 1.2], True, relative=True, adjust_step=2)
+    estimator = er.cd(k, start="persistent", sampler=lambda m: late, n_chains=64)
+    before = estimator.start(GRBM_3X2, DATA, seed)
+    _, after = estimator.estimate(GRBM_3X2, DATA, before, seed=seed, update=update)
+    stream = er.Stream(seed, "persistent")
+    np.testing.assert_array_equal(after, late.begun(update * k).advance(before, stream, update * k, k)[0])
+    assert np.any(after != late.advance(before, stream, update * k, k)[0])
+
+
 @pytest.mark.parametrize("collect", ["last", "all"])
 def test_a_schedule_scales_each_step(collect):
     factors, seed = er.cosine_steps(1.0, 4), 5
