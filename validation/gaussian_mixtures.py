@@ -87,14 +87,18 @@ def grid(n: int, side: float) -> np.ndarray:
     return np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
 
 
+def log_z_of(model: er.GRBM) -> float:
+    """By the components, or in the plane where they are too many."""
+    return er.exact.log_partition(model) if model.n_hidden <= 20 else er.exact.grid_log_partition(model, BOX, POINTS)
+
+
 def divergences(target: er.GaussianMixture, model: er.GRBM) -> dict[str, float]:
     """KL(target | model) in nats, and the part of it that the weights of the three bumps make."""
     points = grid(POINTS, BOX[0][1])
     p, q = np.exp(target.log_density(points)), np.exp(-model.free_energy(points))
     piece = np.where(points[:, 1] > 0, 2, np.where(points[:, 0] < 0, 0, 1))
     P, Q = (np.bincount(piece, weights=weight / weight.sum()) for weight in (p, q))
-    log_z = er.exact.log_partition(model) if model.n_hidden <= 20 else er.exact.grid_log_partition(model, BOX, POINTS)
-    kl = er.exact.grid_kl_divergence(target, model, BOX, POINTS, log_z_q=log_z)
+    kl = er.exact.grid_kl_divergence(target, model, BOX, POINTS, log_z_q=log_z_of(model))
     return {"kl": kl, "kl_of_weights": float((P * np.log(P / Q)).sum()), "weights": Q.tolist()}
 
 
@@ -192,8 +196,7 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
             elif own:
                 best = median_row(own)
                 model = er.GRBM(**{key: np.array(leaf) for key, leaf in best["model"].items()})
-                log_z = er.exact.grid_log_partition(model, BOX, POINTS)
-                p, label = density(model, log_z, side), f"KL {best['kl']:.2g}"
+                p, label = density(model, log_z_of(model), side), f"KL {best['kl']:.2g}"
                 if "n_hidden" in best:
                     label += f", {best['n_hidden']} units"
             else:
