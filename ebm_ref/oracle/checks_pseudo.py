@@ -54,9 +54,7 @@ def check_pseudo_likelihood(f: Callable[..., Any], case: Case, of: str = "value"
     'mean over the units for the sum: divided by n_visible'
     """
     if not isinstance(case, Case) or case.clamp:
-        raise DomainError(
-            "case: expected binary units, none of them clamped, such as cases.named('rbm_3x3')"
-        )
+        raise DomainError("case: expected binary units, none of them clamped, such as cases.named('rbm_3x3')")
     require_choice("of", of, ("value", "gradient"))
     right = Pseudo(case, case.energies)
     return value_report(f, right) if of == "value" else gradient_report(f, right)
