@@ -84,13 +84,20 @@ def test_samples_taken_too_early_fail():
     states = np.tile(-np.ones(5), (20_000, 1))
     for t in range(2):
         states = step(states, 50 + t)
-    assert not check_samples(states, CASE).passed
+    report = check_samples(states, CASE)
+    assert "S3" in [r.test for r in report.failures]
+    assert report.diagnosis[0].mistake == "too_early"
+    assert report.diagnosis[0].explained
+    assert "2 steps of metropolis_sweep after all units down" in report.diagnosis[0].description
 
 
 def test_burn_in_kept_and_samples_dropped_fails():
     """The first ten steps of many chains, kept by an inverted flag (catalogue number 48)."""
     early = run_chains(zoo.reference_step(CASE), CASE, 6000, 10, start=-np.ones(5))
-    assert not check_samples(early[:, 3], CASE).passed
+    report = check_samples(early[:, 3], CASE)
+    assert "S3" in [r.test for r in report.failures]
+    assert "taken 4 steps of metropolis after all units down" in report.diagnosis[0].description
+    assert report.diagnosis[0].explained
 
 
 def test_impossible_transition_and_state_are_named():

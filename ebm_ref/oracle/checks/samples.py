@@ -14,10 +14,11 @@ import numpy as np
 
 from ebm_ref.errors import DomainError, InsufficientDataError, ShapeError, require_choice, require_int, require_positive
 from ebm_ref.oracle import zoo
-from ebm_ref.oracle.cases import Case, TableCase, expression, require_case
+from ebm_ref.oracle.cases import Case, TableCase, expression, require_case, with_kernel
 from ebm_ref.oracle.checks.candidate import as_numpy
-from ebm_ref.oracle.checks.diagnosis import diagnose
+from ebm_ref.oracle.checks.diagnosis import FLOOR, diagnose, rejects
 from ebm_ref.oracle.checks.session import law_pictures
+from ebm_ref.oracle.naive import KERNELS
 from ebm_ref.oracle.results import Diagnosis, Report, Result
 from ebm_ref.oracle.statistics import chains, devices, evalues
 from ebm_ref.oracle.statistics import pairs as pair_tests
@@ -26,6 +27,7 @@ from ebm_ref.oracle.statistics.sequential import Stage, level_of_each, noncentra
 
 SAMPLING = ("iid", "every_step", "thinned", "unknown")
 PARTS, NULL_SAMPLES, SIMULATED, LEAD = 2, 1999, 4e7, 3.0
+LONGEST, SMALL = 40, 256  # steps, and states, of the runs that a diagnosis looks for
 PLANS = {
     "iid": ("S3", "S12", "S13"),
     "every_step": ("S7", "S10", "S9"),
@@ -311,7 +313,8 @@ class FileCheck:
                 laws.append(replace(a, P=pi[None, :]))
         rng, pi = self.seeds.rng("diagnosis", 0, NULL), self.case.pi[None, :]
         found = diagnose(counts[None, :], pi, self.case.states, tuple(laws), rng)
-        return with_temperature(found, counts, self.case.energies, rng)
+        found = with_temperature(found, counts, self.case.energies, rng)
+        return with_short_runs(found, counts, self.case, rng)
 
     def report(self, diagnosis: tuple[Diagnosis, ...]) -> Report:
         """The finished report."""
@@ -338,6 +341,43 @@ def with_temperature(
         return found
     words = f"Boltzmann law at {beta:.3g} times the declared inverse temperature"
     return (Diagnosis("temperature", gain, words, True), *(replace(d, explained=False) for d in found))
+
+
+def with_short_runs(
+    found: tuple[Diagnosis, ...], counts: np.ndarray, case: Case | TableCase, rng: np.random.Generator
+) -> tuple[Diagnosis, ...]:
+    """The diagnoses, headed by "taken after m steps" if that explains the draws and no named mistake does as well."""
+    runs = short_runs(case)
+    with np.errstate(divide="ignore"):
+        gains = [float(counts @ np.log(np.maximum(law, FLOOR) / case.pi)) for _, law in runs]
+    words, law = runs[int(np.argmax(gains))]
+    gain, best = max(gains), found[0].log_likelihood_ratio if found else 0.0
+    named = bool(found) and found[0].explained and best > gain - LEAD
+    if named or gain < max(LEAD, best) or rejects(counts[None, :], law[None, :], case.states, rng):
+        return found
+    return (Diagnosis("too_early", gain, words, True), *(replace(d, explained=False) for d in found))
+
+
+def short_runs(case: Case | TableCase) -> list[tuple[str, np.ndarray]]:
+    """What short runs from all units down, all up, or random units would have left: words and law (S,).
+
+    Of the case's kernel, and, as a sweep may be called a step or not, of the others on its model if it is small.
+    """
+    S = len(case.pi)
+    kernels: dict[str, np.ndarray] = {case.kernel: case.P}
+    if isinstance(case, Case) and S <= SMALL:
+        for kernel in KERNELS if case.n_hidden else KERNELS[1:]:
+            kernels.setdefault(kernel, with_kernel(case, kernel).P)
+    starts = {"all units down": np.eye(S)[0], "all units up": np.eye(S)[-1], "random units": np.full(S, 1.0 / S)}
+    found = []
+    for kernel, P in kernels.items():
+        for start, begin in starts.items():
+            law = begin
+            for m in range(1, LONGEST + 1):
+                law = law @ P
+                steps = f"{m} step{'s' if m > 1 else ''}"
+                found.append((f"taken {steps} of {kernel} after {start}: burn-in kept, or too short", law))
+    return found
 
 
 def stationary(P: np.ndarray) -> np.ndarray | None:

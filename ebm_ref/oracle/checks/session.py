@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from ebm_ref.oracle.statistics.sequential import (
 )
 
 WORST_CELLS = 12
+SHARING = 2**13  # rows of the first stage that looks for shared random numbers after another failure
 BAND = 1e-6  # chance that a right law leaves the band of an ECDF picture anywhere
 
 
@@ -274,6 +276,26 @@ class Session:
         if not found and [r.test for r in self.failures] == ["S1 single"]:
             found.append(Diagnosis("S1 single", math.nan, "a call with one row follows another law", True))
         return tuple(found)
+
+    def dependence(self, test: Callable[[Any], None]) -> tuple[Diagnosis, ...]:
+        """S13 on few rows, if it was left out: numbers shared by the rows of a call look like another law.
+
+        It was planned, so its level is paid for; gross sharing is all that it has to find.
+        """
+        skipped = [k for k, r in enumerate(self.results) if (r.test, r.verdict) == ("S13", "skip")]
+        if not skipped:
+            return ()
+        full, self.n0 = self.n0, min(self.n0, SHARING)
+        test(self)
+        self.n0 = full
+        result = self.results.pop()
+        if result.test != "S13":  # an impossible move on the way
+            return ()
+        self.results[skipped[0]] = result
+        if result.verdict != "fail":
+            return ()
+        words = f"{result.details['worst']}: not independent; a call shares random numbers"
+        return (Diagnosis("S13", math.nan, words, True),)
 
     def report(self, subject: str, diagnosis: tuple[Diagnosis, ...] = ()) -> Report:
         """The finished report; the bound adds up what was planned."""
