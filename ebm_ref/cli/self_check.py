@@ -18,7 +18,8 @@ from ebm_ref.cli.commands import KERNELS, sampler_named
 from ebm_ref.cli.study import agreement
 from ebm_ref.oracle import Report
 from ebm_ref.oracle.cases import Case
-from ebm_ref.oracle.checks_formulas import check_conditionals, check_energy, check_gradient, check_log_partition
+from ebm_ref.oracle.checks_formulas import check_conditionals, check_energy, check_gradient
+from ebm_ref.oracle.checks_log_z import check_log_partition
 from ebm_ref.oracle.checks_pseudo import check_pseudo_likelihood
 
 ROUNDING = 1e-12

@@ -195,9 +195,8 @@ def hidden_log_2_missing():
 
 def sum_over_unique_samples():
     """103: the states that 500 exact draws happen to visit, for all 64."""
-    seen = np.unique(RBM.draw(500, np.random.default_rng(8)))
-    assert len(seen) < 64
-    return check_log_partition(logsumexp(-RBM.energies[seen]), RBM)
+    rng = np.random.default_rng(8)
+    return check_log_partition(lambda: logsumexp(-RBM.energies[np.unique(RBM.draw(500, rng))]), RBM)
 
 
 # uniforms -------------------------------------------------------------------------------------------------------------
@@ -332,7 +331,7 @@ TWINS = (
     (101, mean_of_log_weights, "Z2", "mean_of_log_weights"),
     (102, base_without_hidden_units, "Z2", "missing_3_log_2"),
     (102, hidden_log_2_missing, "D1", "missing_log_2"),
-    (103, sum_over_unique_samples, "D1", "log Z: expected"),
+    (103, sum_over_unique_samples, "D1", "visited_states"),
     (104, closed_comparison, "D5", "at_most"),
     (104, closed_uniforms, "contract", "outside [0, 1)"),
     (107, short_cumulative_sum, "D9", "probability 0"),
