@@ -203,7 +203,38 @@ class Recording:
     seed: int
 
 
-def verify_samples(said: Recording, outputs: Outputs, quiet: bool) -> int:
+@dataclass(frozen=True)
+class Device:
+    """What is known of a device beside its file: the tolerance of H5, and the runs for H2 and H4 gauge."""
+
+    tolerance: float | None = None
+    scaled: tuple[str, float] | None = None
+    gauged: tuple[str, str] | None = None
+
+    def words(self) -> list[str]:
+        """These options on a command line."""
+        found = ["--device"]
+        found += ["--tolerance", f"{self.tolerance:g}"] if self.tolerance else []
+        found += ["--scaled", self.scaled[0], f"{self.scaled[1]:g}"] if self.scaled else []
+        return found + (["--gauged", *self.gauged] if self.gauged else [])
+
+    def check(self, states: np.ndarray, case: Case, sampling: str, said: Recording) -> Report:
+        """``check_device`` with what the files hold."""
+        scaled = gauged = None
+        if self.scaled is not None:
+            scaled = (adapters.read_samples(self.scaled[0]).states, self.scaled[1])
+        if self.gauged is not None:
+            path, signs = self.gauged
+            if len(signs) != case.n_units or set(signs) - {"+", "-"}:
+                raise click.UsageError(f"--gauged: expected {case.n_units} signs + or -, got {signs}")
+            gauged = (adapters.read_samples(path).states, np.array([1.0 if s == "+" else -1.0 for s in signs]))
+        return oracle.check_device(
+            states, case, sampling=sampling, tolerance=self.tolerance, scaled=scaled, gauged=gauged,
+            effect=said.effect, seed=said.seed,
+        )  # fmt: skip
+
+
+def verify_samples(said: Recording, outputs: Outputs, quiet: bool, device: Device | None = None) -> int:
     """A file of states.  What the command line leaves out, the file's ``meta`` may say."""
     began = time.perf_counter()
     with track(None, "checking", enabled=not quiet):
@@ -211,11 +242,14 @@ def verify_samples(said: Recording, outputs: Outputs, quiet: bool) -> int:
         case = _case(str(said.case or found.meta.get("case", "rbm_3x3")), said.kernel or found.meta.get("kernel"))
         if case.name in CONTINUOUS_NAMES:
             raise click.UsageError("--samples: files are judged on models of binary units")
-        sampling, thin = how_sampled(said, found)
+        sampling, thin = how_sampled(said, found) if device is None else device_sampling(said, found)
         try:
-            report = oracle.check_samples(
-                found.states, case, sampling, thin=thin, effect=said.effect, seed=said.seed
-            )  # fmt: skip
+            if device is not None:
+                report = device.check(found.states, case, sampling, said)
+            else:
+                report = oracle.check_samples(
+                    found.states, case, sampling, thin=thin, effect=said.effect, seed=said.seed
+                )  # fmt: skip
         except DomainError as error:
             raise click.UsageError(str(error)) from None
     chains, draws, _ = found.states.shape
@@ -224,9 +258,18 @@ def verify_samples(said: Recording, outputs: Outputs, quiet: bool) -> int:
     line = ["ebm-ref", "verify", "--samples", said.path, "--case", case.name, "--sampling", sampling]
     line += ["--kernel", case.kernel] if case.kernel != named(case.name).kernel else []
     line += ["--thin", str(thin)] if thin > 1 else []
+    line += device.words() if device is not None else []
     line += ["--effect", f"{said.effect:g}", "--seed", str(said.seed)]
     results = tuple(replace(r, replay=shlex.join(line)) for r in report.results)
     return conclude([replace(report, subject=subject, results=results)], outputs, time.perf_counter() - began, {})
+
+
+def device_sampling(said: Recording, found: adapters.SampleFile) -> tuple[str, int]:
+    """(sampling, 1): draws of a device are independent, or of unknown dependence, which is what is taken if unsaid."""
+    sampling = said.sampling or found.meta.get("sampling") or "unknown"
+    if sampling not in ("iid", "unknown"):
+        raise click.UsageError(f"--sampling: a device's draws are iid or unknown, got {sampling}")
+    return sampling, 1
 
 
 def how_sampled(said: Recording, found: adapters.SampleFile) -> tuple[str, int]:

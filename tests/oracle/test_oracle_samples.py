@@ -10,6 +10,7 @@ from ebm_ref.errors import DomainError, InsufficientDataError, ShapeError
 from ebm_ref.oracle import cases, check_samples, zoo
 
 CASE = cases.named("ising_5_chord")
+TWO_LAYERS = cases.named("rbm_4x2")
 
 
 def run_chains(step, case, n_chains, length, start=None, every=1, first_seed=100):
@@ -118,6 +119,13 @@ def test_impossible_transition_and_state_are_named():
         (lambda: check_samples(RIGHT[:2, :50], CASE, "every_step"), InsufficientDataError, "record at least"),
         (lambda: check_samples(RIGHT[:, :10], CASE, "unknown"), InsufficientDataError, "at least 32"),
         (lambda: check_samples(EXACT[:, :4], CASE), ShapeError, r"samples: expected shape \(n, 5\)"),
+        (
+            lambda: check_samples(np.zeros((9, 4)), TWO_LAYERS),
+            ShapeError,
+            "rows are .x, h., 4 visible units",
+        ),
+        (lambda: check_samples(np.zeros((9, 4)), TWO_LAYERS), ShapeError, r"append draws of h from p\(h \| x\)"),
+        (lambda: check_samples(np.zeros((9, 2)), TWO_LAYERS), ShapeError, "the visible units are missing"),
         (lambda: check_samples(EXACT, CASE, "every_second"), DomainError, "sampling: expected one of"),
         (lambda: check_samples(EXACT, CASE, thin=3), DomainError, "say sampling='thinned'"),
         (lambda: check_samples(EXACT.astype(str), CASE), DomainError, "samples: expected numbers"),
