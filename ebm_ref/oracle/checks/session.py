@@ -277,22 +277,27 @@ class Session:
             found.append(Diagnosis("S1 single", math.nan, "a call with one row follows another law", True))
         return tuple(found)
 
-    def dependence(self, test: Callable[[Any], None]) -> tuple[Diagnosis, ...]:
-        """S13 on few rows, if it was left out: numbers shared by the rows of a call look like another law.
+    def late(self, name: str, test: Callable[[Any], None]) -> Result | None:
+        """The Result of a planned test that an earlier failure left out, on few rows; None if it was not left out.
 
-        It was planned, so its level is paid for; gross sharing is all that it has to find.
+        Its level is paid for, and gross faults are all that it has to find: what no known law explains.
         """
-        skipped = [k for k, r in enumerate(self.results) if (r.test, r.verdict) == ("S13", "skip")]
+        skipped = [k for k, r in enumerate(self.results) if (r.test, r.verdict) == (name, "skip")]
         if not skipped:
-            return ()
+            return None
         full, self.n0 = self.n0, min(self.n0, SHARING)
         test(self)
         self.n0 = full
         result = self.results.pop()
-        if result.test != "S13":  # an impossible move on the way
-            return ()
+        if result.test != name:  # an impossible move on the way
+            return None
         self.results[skipped[0]] = result
-        if result.verdict != "fail":
+        return result
+
+    def dependence(self, test: Callable[[Any], None]) -> tuple[Diagnosis, ...]:
+        """S13, if it was left out: numbers shared by the rows of a call look like another law."""
+        result = self.late("S13", test)
+        if result is None or result.verdict != "fail":
             return ()
         words = f"{result.details['worst']}: not independent; a call shares random numbers"
         return (Diagnosis("S13", math.nan, words, True),)

@@ -27,6 +27,7 @@ class ContinuousBug:
     wrap       makes the wrong step from case and recipe, for mistakes that are none of the recipe's
     law        its exact law over the cells of C3 (``zoo_laws``), for a wrap that has one
     density    log density of the whitened residuals (n, d) -> (n,), for noise of another law
+    transition log density (recipe, x (n, d), x' (n, d)) -> (n,) of a wrong unadjusted step that is not Gaussian
     step_size  of the audit, None for the case's own
     """
 
@@ -41,6 +42,7 @@ class ContinuousBug:
     wrap: Callable[[Recipe, ContinuousCase], Step] | None = None
     law: Callable[[Any], np.ndarray | None] | None = None
     density: Callable[[np.ndarray], np.ndarray] | None = None
+    transition: Callable[[Recipe, np.ndarray, np.ndarray], np.ndarray] | None = None
     step_size: Any = None
     n_inner: int | None = None
 
