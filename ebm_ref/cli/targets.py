@@ -23,9 +23,11 @@ from ebm_ref.oracle import Report, adapters
 from ebm_ref.oracle.adapters.callables import makes_steps
 from ebm_ref.oracle.cases import CONTINUOUS_NAMES, NAMES, TABLE_NAMES, Case, named
 from ebm_ref.oracle.rendering import report_html, report_json, report_junit
+from ebm_ref.oracle.results import diagnosis_line
 from ebm_ref.progress import track
 
 STDOUT = "-"
+MOST_IN_FULL = 3  # failed reports on a terminal; the page has all
 CONTINUOUS_KERNELS = ("ula", "mala", "hmc", "gibbs_langevin", "gibbs_langevin_adjusted")  # without those of RBMs too
 SAMPLING = ("iid", "every_step", "thinned", "unknown")
 ROWS_A_CHECK = 3_500, 11  # rows of one check of right code: so many, and so often n0
@@ -293,6 +295,14 @@ def how_sampled(said: Recording, found: adapters.SampleFile) -> tuple[str, int]:
 # the end -------------------------------------------------------------------------------------------------------------
 
 
+def brief(report: Report) -> str:
+    """A failure among many: what failed, what it looks like, the line that shows it in full."""
+    lines = [f"FAIL  {report.subject} on {report.case}"]
+    lines += [f"    {r.test}: {r.message}" for r in report.failures[:1]]
+    lines += [f"    {diagnosis_line(d)}" for d in report.diagnosis[:1]]
+    return "\n".join([*lines, *(f"    replay: {r.replay}" for r in report.failures[:1])])
+
+
 def conclude(reports: list[Report], outputs: Outputs, seconds: float, skipped: dict[str, str]) -> int:
     """Write the files, print the summary; the exit status."""
     failed = [report for report in reports if not report.passed]
@@ -315,10 +325,10 @@ def conclude(reports: list[Report], outputs: Outputs, seconds: float, skipped: d
         emit({**summary, **whole}, True)
         return 1 if failed else 0
     for report in reports:
-        if len(reports) == 1 or not report.passed:
-            click.echo(f"{report}\n")
-        else:
+        if report.passed and len(reports) > 1:
             click.echo(f"PASS  {report.subject} on {report.case}")
+        else:
+            click.echo(brief(report) if len(failed) > MOST_IN_FULL else f"{report}\n")
     for name, reason in skipped.items():
         click.echo(f"skip  {name}: {reason}")
     if len(reports) > 1 or skipped:
