@@ -37,6 +37,7 @@ TITLES = {
     "L2": "single updates",
     "L3": "spread of updates",
     "L5": "arithmetic",
+    "R0": "never 1",
     "R1": "uniform and independent",
     "Z1": "mean weight",
     "Z2": "log-mean-exp",

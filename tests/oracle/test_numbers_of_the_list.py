@@ -232,6 +232,13 @@ def closed_uniforms():
     )
 
 
+def closed_uniforms_of_float32():
+    """104, in the generator, on the grid of float32: 1 comes once in 2^24 numbers, certify looks at 2^27."""
+    return check_streams(
+        lambda seed, c, n: 1 - np.random.default_rng(seed).random((c, n), np.float32), profile="certify"
+    )
+
+
 def too_often():
     """108: uniforms k / 2^24 draw every p > 0 with chance 2^-24 at least."""
     return drawn(EXTREME, lambda u: np.floor(u * 2.0**24) / 2.0**24)
@@ -255,14 +262,15 @@ def single_draws():
 N_STATES, TAIL = 64, 2.0**-13
 
 
-def categorical(dtype):
+def categorical(dtype, tail=TAIL, profile="smoke"):
     """check_kernel of a jump by k with P(k) = 2^-13 for 0 < k < 63 and 0 for k = 63, from cumulative sums.
 
     In float16 the sum stays at its first term, since 2^-13 is a quarter of the spacing below 1: the tail is never
-    drawn, and the rest of the mass goes to the last state, of probability 0.  In float32 2^-26 does the same.
+    drawn, and the rest of the mass goes to the last state, of probability 0.  In float32 2^-26 does the same: one
+    draw in 1.1e6, so the 2^24 of certify miss it with chance exp(-15).
     """
-    p = np.full(N_STATES, TAIL)
-    p[0], p[-1] = 1.0 - (N_STATES - 2) * TAIL, 0.0
+    p = np.full(N_STATES, tail)
+    p[0], p[-1] = 1.0 - (N_STATES - 2) * tail, 0.0
     jump = np.arange(N_STATES)
     P = p[(jump[None, :] - jump[:, None]) % N_STATES]
     bits = (jump[:, None] >> np.arange(6)) & 1
@@ -274,12 +282,17 @@ def categorical(dtype):
         k = np.minimum(np.searchsorted(edges, u, side="right"), N_STATES - 1)
         return case.states[(case.index(states) + k) % N_STATES]
 
-    return check_kernel(step, case, profile="smoke", tests=("S7",))
+    return check_kernel(step, case, profile=profile, tests=("S7",))
 
 
 def short_cumulative_sum():
     """107."""
     return categorical(np.float16)
+
+
+def short_cumulative_sum_of_float32():
+    """107, with a tail that float32 loses."""
+    return categorical(np.float32, 2.0**-26, "certify")
 
 
 # extremes -------------------------------------------------------------------------------------------------------------
@@ -334,7 +347,9 @@ TWINS = (
     (103, sum_over_unique_samples, "D1", "visited_states"),
     (104, closed_comparison, "D5", "at_most"),
     (104, closed_uniforms, "contract", "outside [0, 1)"),
+    (104, closed_uniforms_of_float32, "contract", "outside [0, 1)"),
     (107, short_cumulative_sum, "D9", "probability 0"),
+    (107, short_cumulative_sum_of_float32, "D9", "probability 0"),
     (108, too_often, "D5", "bits_24"),
     (108, never, "D5", "bits_24_centred"),
     (113, saturated_draws, "D5", "saturated"),
