@@ -202,6 +202,34 @@ def test_what_the_file_says(verify):
         assert words in err
 
 
+def test_a_device(verify):
+    """H1 to H5 from files: right at another temperature, wrong gauge, too few for the tolerance."""
+    case = cases.named("ising_5_chord")
+    rng, signs = np.random.default_rng(1), np.array([1, -1, 1, -1, -1])
+    warm, hot = cases.ising(case.J, case.c, beta=0.93), cases.ising(case.J, case.c, beta=0.5 * 0.93)
+    gauged = cases.ising(case.J * np.outer(signs, signs), case.c * signs, beta=0.93)
+    for name, of in (("warm", warm), ("hot", hot), ("gauged", gauged)):
+        np.savez(f"{name}.npz", states=case.states[of.draw(20_000, rng)])
+    line = "--samples warm.npz --case ising_5_chord --device --sampling iid --scaled hot.npz 0.5 --gauged gauged.npz"
+    status, out, _ = verify(*line.split(), "+-+--", "--tolerance", "0.1")
+    assert status == HOLDS
+    for words in ("H2", "H3", "H4 gauge", "H5", "fitted inverse temperature: 0.9"):
+        assert words in out
+    status, out, _ = verify(*line.split(), "+++--")
+    assert status == FAILS
+    assert "--device --scaled hot.npz 0.5 --gauged gauged.npz +++-- --effect 0.2" in out
+    assert verify(*line.split(), "+-+--", "--tolerance", "0.001")[0] == TOO_LITTLE
+    for words, message in (
+        ("--samples warm.npz --tolerance 0.1", "they need --device"),
+        ("--samples warm.npz --case ising_5_chord --device --gauged warm.npz +-", "expected 5 signs + or -, got +-"),
+        ("--samples warm.npz --case ising_5_chord --device --sampling every_step", "iid or unknown"),
+        (f"--target {RIGHT} --device", "--device: it needs --samples"),
+    ):
+        status, _, err = verify(*words.split())
+        assert status == WRONG_USE
+        assert message in err
+
+
 # wrong use -----------------------------------------------------------------------------------------------------------
 
 

@@ -85,6 +85,8 @@ def test_matrices_that_do_not_fit_are_refused():
     for sampler in (er.block_gibbs(er.RBM.random(3, 20)).clamped([0]), er.block_gibbs(er.RBM.random(12, 30))):
         with pytest.raises(ModelTooLargeError, match="states"):
             er.exact.transition_matrix(sampler, "visible")
+    with pytest.raises(ModelTooLargeError, match=r"2\*\*60 states, .*; use ais_log_partition \(RBM, GRBM\), or raise"):
+        er.exact.log_partition(er.RBM.random(60, 60))
 
 
 def test_normals_are_finite_at_both_ends_of_the_uniforms():

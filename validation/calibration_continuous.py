@@ -12,10 +12,11 @@ from functools import cache
 import numpy as np
 
 from ebm_ref.oracle import cases
-from ebm_ref.oracle.continuous.kernel_tests import FLOW_BINS, dependence
+from ebm_ref.oracle.continuous.kernel_tests import FLOW_BINS
 from ebm_ref.oracle.continuous.laws import CellLaw, cell_law
 from ebm_ref.oracle.continuous.recipe import reference_step
 from ebm_ref.oracle.continuous.ula import Whitener
+from ebm_ref.oracle.statistics.chains import dependence
 from ebm_ref.oracle.statistics.continuous import BINS, cell_test, column_test, two_sample_test
 from ebm_ref.oracle.statistics.exact import symmetry_test
 from ebm_ref.oracle.statistics.residuals import Products, Regression, Shape, bins_of, chi_square_p

@@ -18,7 +18,9 @@ from ebm_ref.cli.commands import KERNELS, sampler_named
 from ebm_ref.cli.study import agreement
 from ebm_ref.oracle import Report
 from ebm_ref.oracle.cases import Case
-from ebm_ref.oracle.checks_formulas import check_conditionals, check_energy, check_gradient, check_log_partition
+from ebm_ref.oracle.checks_formulas import check_conditionals, check_energy, check_gradient
+from ebm_ref.oracle.checks_log_z import check_log_partition
+from ebm_ref.oracle.checks_pseudo import check_pseudo_likelihood
 
 ROUNDING = 1e-12
 METHODS = ("product", "gray", "vectorized")
@@ -53,6 +55,10 @@ def self_checks(profile: str, seed: int) -> Iterator[Check]:
         yield partial(titled, "energy", check_energy, model.joint_energy, case)
         yield partial(titled, "conditionals", check_conditionals, model, case)
         yield partial(titled, "energy gradient", check_gradient, gradient_of(model), case, "energy")
+        yield partial(titled, "pseudo-likelihood", check_pseudo_likelihood, pseudo_of(model), case)
+        if isinstance(model, ebm_ref.RBM):
+            slope = partial(ebm_ref.pseudo_log_likelihood_gradient, model)
+            yield partial(titled, "pseudo-likelihood gradient", check_pseudo_likelihood, slope, case, "gradient")
         for method in METHODS:
             yield partial(log_z, model, case, method)
         yield partial(exact_answers, model, case)
@@ -73,6 +79,11 @@ def log_z(model, case: Case, method: str) -> Report:
     """One route to log Z; the work waits until the check runs."""
     value = ebm_ref.exact.log_partition(model, method=method)
     return titled(f"log Z, {method}", check_log_partition, value, case)
+
+
+def pseudo_of(model) -> Callable[[np.ndarray], np.ndarray]:
+    """The pseudo-log-likelihood of rows."""
+    return lambda x: ebm_ref.pseudo_log_likelihood(model, x)
 
 
 def gradient_of(model) -> Callable:

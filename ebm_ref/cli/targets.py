@@ -23,9 +23,11 @@ from ebm_ref.oracle import Report, adapters
 from ebm_ref.oracle.adapters.callables import makes_steps
 from ebm_ref.oracle.cases import CONTINUOUS_NAMES, NAMES, TABLE_NAMES, Case, named
 from ebm_ref.oracle.rendering import report_html, report_json, report_junit
+from ebm_ref.oracle.results import diagnosis_line
 from ebm_ref.progress import track
 
 STDOUT = "-"
+MOST_IN_FULL = 3  # failed reports on a terminal; the page has all
 CONTINUOUS_KERNELS = ("ula", "mala", "hmc", "gibbs_langevin", "gibbs_langevin_adjusted")  # without those of RBMs too
 SAMPLING = ("iid", "every_step", "thinned", "unknown")
 ROWS_A_CHECK = 3_500, 11  # rows of one check of right code: so many, and so often n0
@@ -203,7 +205,38 @@ class Recording:
     seed: int
 
 
-def verify_samples(said: Recording, outputs: Outputs, quiet: bool) -> int:
+@dataclass(frozen=True)
+class Device:
+    """What is known of a device beside its file: the tolerance of H5, and the runs for H2 and H4 gauge."""
+
+    tolerance: float | None = None
+    scaled: tuple[str, float] | None = None
+    gauged: tuple[str, str] | None = None
+
+    def words(self) -> list[str]:
+        """These options on a command line."""
+        found = ["--device"]
+        found += ["--tolerance", f"{self.tolerance:g}"] if self.tolerance else []
+        found += ["--scaled", self.scaled[0], f"{self.scaled[1]:g}"] if self.scaled else []
+        return found + (["--gauged", *self.gauged] if self.gauged else [])
+
+    def check(self, states: np.ndarray, case: Case, sampling: str, said: Recording) -> Report:
+        """``check_device`` with what the files hold."""
+        scaled = gauged = None
+        if self.scaled is not None:
+            scaled = (adapters.read_samples(self.scaled[0]).states, self.scaled[1])
+        if self.gauged is not None:
+            path, signs = self.gauged
+            if len(signs) != case.n_units or set(signs) - {"+", "-"}:
+                raise click.UsageError(f"--gauged: expected {case.n_units} signs + or -, got {signs}")
+            gauged = (adapters.read_samples(path).states, np.array([1.0 if s == "+" else -1.0 for s in signs]))
+        return oracle.check_device(
+            states, case, sampling=sampling, tolerance=self.tolerance, scaled=scaled, gauged=gauged,
+            effect=said.effect, seed=said.seed,
+        )  # fmt: skip
+
+
+def verify_samples(said: Recording, outputs: Outputs, quiet: bool, device: Device | None = None) -> int:
     """A file of states.  What the command line leaves out, the file's ``meta`` may say."""
     began = time.perf_counter()
     with track(None, "checking", enabled=not quiet):
@@ -211,11 +244,14 @@ def verify_samples(said: Recording, outputs: Outputs, quiet: bool) -> int:
         case = _case(str(said.case or found.meta.get("case", "rbm_3x3")), said.kernel or found.meta.get("kernel"))
         if case.name in CONTINUOUS_NAMES:
             raise click.UsageError("--samples: files are judged on models of binary units")
-        sampling, thin = how_sampled(said, found)
+        sampling, thin = how_sampled(said, found) if device is None else device_sampling(said, found)
         try:
-            report = oracle.check_samples(
-                found.states, case, sampling, thin=thin, effect=said.effect, seed=said.seed
-            )  # fmt: skip
+            if device is not None:
+                report = device.check(found.states, case, sampling, said)
+            else:
+                report = oracle.check_samples(
+                    found.states, case, sampling, thin=thin, effect=said.effect, seed=said.seed
+                )  # fmt: skip
         except DomainError as error:
             raise click.UsageError(str(error)) from None
     chains, draws, _ = found.states.shape
@@ -224,9 +260,18 @@ def verify_samples(said: Recording, outputs: Outputs, quiet: bool) -> int:
     line = ["ebm-ref", "verify", "--samples", said.path, "--case", case.name, "--sampling", sampling]
     line += ["--kernel", case.kernel] if case.kernel != named(case.name).kernel else []
     line += ["--thin", str(thin)] if thin > 1 else []
+    line += device.words() if device is not None else []
     line += ["--effect", f"{said.effect:g}", "--seed", str(said.seed)]
     results = tuple(replace(r, replay=shlex.join(line)) for r in report.results)
     return conclude([replace(report, subject=subject, results=results)], outputs, time.perf_counter() - began, {})
+
+
+def device_sampling(said: Recording, found: adapters.SampleFile) -> tuple[str, int]:
+    """(sampling, 1): draws of a device are independent, or of unknown dependence, which is what is taken if unsaid."""
+    sampling = said.sampling or found.meta.get("sampling") or "unknown"
+    if sampling not in ("iid", "unknown"):
+        raise click.UsageError(f"--sampling: a device's draws are iid or unknown, got {sampling}")
+    return sampling, 1
 
 
 def how_sampled(said: Recording, found: adapters.SampleFile) -> tuple[str, int]:
@@ -248,6 +293,14 @@ def how_sampled(said: Recording, found: adapters.SampleFile) -> tuple[str, int]:
 
 
 # the end -------------------------------------------------------------------------------------------------------------
+
+
+def brief(report: Report) -> str:
+    """A failure among many: what failed, what it looks like, the line that shows it in full."""
+    lines = [f"FAIL  {report.subject} on {report.case}"]
+    lines += [f"    {r.test}: {r.message}" for r in report.failures[:1]]
+    lines += [f"    {diagnosis_line(d)}" for d in report.diagnosis[:1]]
+    return "\n".join([*lines, *(f"    replay: {r.replay}" for r in report.failures[:1])])
 
 
 def conclude(reports: list[Report], outputs: Outputs, seconds: float, skipped: dict[str, str]) -> int:
@@ -272,10 +325,10 @@ def conclude(reports: list[Report], outputs: Outputs, seconds: float, skipped: d
         emit({**summary, **whole}, True)
         return 1 if failed else 0
     for report in reports:
-        if len(reports) == 1 or not report.passed:
-            click.echo(f"{report}\n")
-        else:
+        if report.passed and len(reports) > 1:
             click.echo(f"PASS  {report.subject} on {report.case}")
+        else:
+            click.echo(brief(report) if len(failed) > MOST_IN_FULL else f"{report}\n")
     for name, reason in skipped.items():
         click.echo(f"skip  {name}: {reason}")
     if len(reports) > 1 or skipped:

@@ -70,6 +70,30 @@ file_path = click.Path(dir_okay=False)
 )
 @click.option("--thin", metavar="T", type=click.IntRange(min=1), help="Steps between two recorded states.")
 @click.option(
+    "--device",
+    is_flag=True,
+    help="The file is of a device that claims a Boltzmann law at any temperature: equal energies, fitted temperature,"
+    " total variation (H1-H5).",
+)
+@click.option(
+    "--tolerance",
+    metavar="D",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Of a device: the total variation to the declared law that is allowed.",
+)
+@click.option(
+    "--scaled",
+    type=(click.Path(exists=True, dir_okay=False), float),
+    metavar="FILE C",
+    help="Of a device: a second run with all parameters multiplied by C (two temperatures).",
+)
+@click.option(
+    "--gauged",
+    type=(click.Path(exists=True, dir_okay=False), str),
+    metavar="FILE SIGNS",
+    help="Of a device: a second run with fields h_i g_i and couplings J_ij g_i g_j; SIGNS such as +-+--.",
+)
+@click.option(
     "--effect",
     metavar="D",
     type=click.FloatRange(min=0, min_open=True),
@@ -107,6 +131,10 @@ def verify(
     timeout: float | None,
     sampling: str | None,
     thin: int | None,
+    device: bool,
+    tolerance: float | None,
+    scaled: tuple[str, float] | None,
+    gauged: tuple[str, str] | None,
     effect: float | None,
     epochs: int | None,
     out: str | None,
@@ -126,6 +154,7 @@ def verify(
       ebm-ref verify --target examples/my_sampler.py:step --case rbm_3x3
       ebm-ref verify --program './my_sampler --fast' --case all --html out.html
       ebm-ref verify --samples draws.npz --case ising_5_chord --sampling iid
+      ebm-ref verify --samples chip.npz --case ising_5_chord --device --tolerance 0.05
 
     Exit status: 0 everything holds, 1 something does not, 2 wrong use, 3 too little data to tell.
     """
@@ -138,9 +167,12 @@ def verify(
         "--sampling": (sampling, ("--samples",)),
         "--thin": (thin, ("--samples",)),
         "--effect": (effect, ("--samples",)),
+        "--device": (device or None, ("--samples",)),
         "--epochs": (epochs, ()),
     }
     given = _the_one(subjects, options)
+    if samples is None and (tolerance or scaled or gauged):
+        raise click.UsageError("--tolerance, --scaled, --gauged: they need --samples and --device")
     single = html or junit or (json_to and json_to != "-")
     from ebm_ref.cli import targets
 
@@ -149,7 +181,10 @@ def verify(
         return verify_package(Path(out or FOLDER), profile, seed, epochs, outputs, quiet)
     if samples is not None:
         recording = targets.Recording(samples, case, kernel, sampling, thin, effect or 0.2, seed)
-        return targets.verify_samples(recording, outputs, quiet)
+        extras = targets.Device(tolerance, scaled, gauged)
+        if not device and extras != targets.Device():
+            raise click.UsageError("--tolerance, --scaled, --gauged: they need --device")
+        return targets.verify_samples(recording, outputs, quiet, extras if device else None)
     subject = str(subjects[given])
     chosen = targets.chosen_cases(case or "rbm_3x3", kernel)
     request = targets.Request(subject, (given, subject), chosen, kernel, profile, seed, tests, quiet)

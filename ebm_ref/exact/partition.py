@@ -130,7 +130,7 @@ def refuse_too_long(what: str, model, method: str, max_seconds: float) -> None:
     if seconds > max_seconds:
         hours = f"about {seconds / 3600:.3g} h" if seconds < 3.6e9 else "longer than a human life"
         raise ModelTooLargeError(
-            f"{what}: 2**{n} states, {hours} by method={method!r}; use annealed importance sampling,"
+            f"{what}: 2**{n} states, {hours} by method={method!r}; use ais_log_partition (RBM, GRBM),"
             f" or raise max_seconds={max_seconds:g}, or spread shards with executor= over a cluster"
         )
 

@@ -50,7 +50,7 @@ def log_partition_on_card(
     seconds = math.ldexp((units + 20) * NANOSECONDS[by_product] * 1e-9, n) if n < 1000 else math.inf
     if seconds > max_seconds:
         raise ModelTooLargeError(
-            f"log_partition: 2**{n} states, about {seconds / 3600:.3g} h on a card; use annealed importance sampling,"
+            f"log_partition: 2**{n} states, about {seconds / 3600:.3g} h on a card; use ais_log_partition (RBM, GRBM),"
             f" or raise max_seconds={max_seconds:g}"
         )
     n_pieces = math.ceil(seconds / SECONDS_PER_PIECE)

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
         check_reversibility,
         check_samples,
     )
-    from ebm_ref.oracle.checks_formulas import check_conditionals, check_energy, check_gradient, check_log_partition
+    from ebm_ref.oracle.checks_formulas import check_conditionals, check_energy, check_gradient
     from ebm_ref.oracle.checks_learning import check_update
+    from ebm_ref.oracle.checks_log_z import check_log_partition
     from ebm_ref.oracle.checks_matrix import check_free_energy, check_transition_matrix
+    from ebm_ref.oracle.checks_pseudo import check_pseudo_likelihood
     from ebm_ref.oracle.checks_training import check_fixed_point, check_training
     from ebm_ref.oracle.checks_uniforms import check_given_uniforms, check_streams
     from ebm_ref.oracle.continuous.ula import check_ula
@@ -44,12 +46,13 @@ _HOMES = {
     "check_fixed_point": "checks_training",
     "check_transition_matrix": "checks_matrix",
     "check_free_energy": "checks_matrix",
+    "check_pseudo_likelihood": "checks_pseudo",
     "check_given_uniforms": "checks_uniforms",
     "check_streams": "checks_uniforms",
     "check_energy": "checks_formulas",
     "check_conditionals": "checks_formulas",
     "check_gradient": "checks_formulas",
-    "check_log_partition": "checks_formulas",
+    "check_log_partition": "checks_log_z",
     "check_update": "checks_learning",
     "check_annealing": "annealing",
     "check_ula": "continuous.ula",
@@ -78,6 +81,7 @@ __all__ = [
     "check_kernel",
     "check_log_partition",
     "check_persistent",
+    "check_pseudo_likelihood",
     "check_reversibility",
     "check_samples",
     "check_streams",

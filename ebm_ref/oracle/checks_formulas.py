@@ -1,4 +1,4 @@
-"""Checks of formulas: energies, conditionals, gradients and log Z against plain loops over the equations.
+"""Checks of formulas: energies, conditionals and gradients against plain loops over the equations.
 
 All are deterministic (D1, D3, D6): a pass has no false alarms, and excludes errors above 30 units of roundoff of the
 terms. A failure is compared with whole wrong formulas: the mistakes of belief of the zoo (transposed W, a bias
@@ -22,7 +22,6 @@ from ebm_ref.oracle.alternatives import (
     wrong_energies,
     wrong_gradients,
     wrong_likelihood_gradients,
-    wrong_log_z,
 )
 from ebm_ref.oracle.cases import Case
 from ebm_ref.oracle.continuous import formulas as continuous
@@ -197,50 +196,6 @@ def one_side(
     labels = [label for label, keep in zip(labels, np.tile(free, len(answer)), strict=True) if keep]
     both = alone[:, free], answer[:, free].astype(float), scale[:, free]
     return [*results, value_result(f"D6 {side}", *both, labels, replay)], answer
-
-
-# log Z ----------------------------------------------------------------------------------------------------------------
-
-
-def check_log_partition(f: Any, case: Case | continuous.ContinuousCase) -> Report:
-    """Is this log Z of the case, in nats?
-
-    ``f`` is the number itself, a callable without arguments, or one that takes the parameters, f(W, a, b) or f(J, c).
-    Deterministic (D1); for an estimator with random weights use ``check_annealing``.
-
-    >>> from ebm_ref.oracle import cases
-    >>> case = cases.named("rbm_4x2")
-    >>> check_log_partition(case.moments.log_z, case).passed
-    True
-    >>> import numpy as np
-    >>> check_log_partition(case.moments.log_z - 2 * np.log(2), case).diagnosis[0].description
-    'n_hidden log 2 missing'
-    """
-    if not isinstance(case, Case):
-        return continuous.check_continuous_log_partition(f, case)
-    replay = f"ebm_ref.oracle.check_log_partition(f, cases.named({case.name!r}))"
-    reference = np.array(case.moments.log_z)
-    scale = np.array(1.0 + abs(case.moments.log_z) + float(case.pi @ energy_terms(case)))
-    try:
-        answer = log_z_answer(f, case)
-    except CandidateError as error:
-        return exact_report(f, case, [refused("D1", error, replay)])
-    results = [value_result("D1", answer, reference, scale, ["log Z"], replay)]
-    return exact_report(f, case, results, explain(answer, reference, scale, lambda: wrong_log_z(case)))
-
-
-def log_z_answer(f: Any, case: Case) -> np.ndarray:
-    """The candidate's number."""
-    if not callable(f):
-        try:
-            return usable(np.array(f, copy=True), ())
-        except (TypeError, ValueError) as error:
-            raise CandidateError(f"is no number: {error}") from error
-    needed = required_arguments(f)
-    parameters = [case.J, case.c] if case.W is None else [case.W, case.a, case.b]
-    if needed not in (0, None, len(parameters)):
-        raise DomainError(f"f: expected a callable of 0 or {len(parameters)} arguments, got one of {needed}")
-    return ask(f, [] if needed == 0 else parameters, ())
 
 
 # gradients ------------------------------------------------------------------------------------------------------------

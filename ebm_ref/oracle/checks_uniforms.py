@@ -6,6 +6,8 @@ D8   no two streams, and no two halves of one, share a window of values; neighbo
 R1   0 <= u < 1; G of the leading byte and of the next one; mutual information of leading half-bytes, of neighbours in a
      stream and of one place in two streams; calibrated by simulation, Bonferroni over the parts
 
+R0   certify only: u = 1 does not turn up in 2^27 numbers
+
 D5 sees what no sampling does: u <= p for u < p, the last unit's uniform unused, a stream consumed in another order.
 A shared window of 4 values of 53 bits has chance 2^-212 a pair, of 24 bits 2^-96.
 """
@@ -49,6 +51,7 @@ INVERTIBLE = ("block_gibbs", "gibbs")
 NEAR, LAST = 2.0**-30, 1.0 - 2.0**-53
 STREAM_SIZES = {"smoke": 2**14, "ci": 2**17, "nightly": 2**20, "certify": 2**23}
 N_STREAMS, WINDOW = 8, 4
+FINE, FINE_CALL = 2**27, 2**19  # numbers of the search for u = 1, and of one stream in one call
 
 # given uniforms -------------------------------------------------------------------------------------------------------
 
@@ -181,6 +184,8 @@ def check_streams(f: Callable[[int, int, int], Any], *, profile: str = "ci", see
     try:
         results = first_numbers(f, seeds, replay)
         if all(r.verdict == "pass" for r in results):
+            if profile == "certify":
+                results.append(closed_end(f, seeds, replay))
             results.append(uniformity(f, seeds, STREAM_SIZES[profile], alpha, replay))
     except CandidateError as error:
         results = [refused("contract", error, replay)]
@@ -219,6 +224,16 @@ def first_numbers(f: Callable, seeds: Seeds, replay: str) -> list[Result]:
         details["diagnosis"] = tuple(Diagnosis("D8", np.inf, kind, True) for kind in kinds)
     results.append(Result("D8", "fail" if kinds else "pass", words, n=halves.size, replay=replay, details=details))
     return results
+
+
+def closed_end(f: Callable, seeds: Seeds, replay: str) -> Result:
+    """R0: u = 1, which a grid (0, 1] of 2^24 steps gives once in 2^24 numbers; seen in FINE with chance 1 - exp(-8)."""
+    for k in range(FINE // (N_STREAMS * FINE_CALL)):
+        numbers(f, seeds.candidate("R0", k), N_STREAMS, FINE_CALL)  # refuses what lies outside [0, 1)
+    words = f"no 1 among {FINE} numbers; u in (0, 1] with the steps of float32 would have shown"
+    details = {"effect_unit": "chance of u = 1"}
+    seen = float(np.log(1e3) / FINE)
+    return Result("R0", "pass", words, None, None, 0.0, seen, FINE, seeds.seed, replay, details)
 
 
 def kind_of_sharing(a: int, b: int, seeds: list[int]) -> str:

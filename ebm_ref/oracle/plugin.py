@@ -43,6 +43,7 @@ CONFORMANCE = {
     "gradient": "gradient",
     "log_partition": "log_partition",
     "free_energy": "free_energy",
+    "pseudo_likelihood": "pseudo_likelihood",
     "update": "update",
 }
 UPDATE_ROWS = (1, 2, 1, 3)  # visible states by number: the batch that ``update`` gets, one row twice
@@ -221,7 +222,8 @@ def conformance_tests(cases: Sequence[str | Case] = ("rbm_3x3", "rbm_4x2")) -> C
     The class has one or more of these methods, each called with a Case; NotImplemented or None skips that case.
         step(case) -> step(states, seed) -> states      or, for a single model, step(states, seed) itself
         energy(case) -> f(x, h) or f(rows)              gradient(case), conditionals(case), log_partition(case),
-                                                        free_energy(case): what check_gradient, .. take
+                                                        free_energy(case), pseudo_likelihood(case): what
+                                                        check_gradient, .. take
         update(case) -> update(rows, seed)              a CD-k update as ``check_update`` takes it; the class may say
                                                         update_k = 1 and update_variant = "rao_blackwell"
     Raises TypeError for a class with none of them, or a unittest.TestCase, whose tests cannot have parameters.

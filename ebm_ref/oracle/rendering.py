@@ -18,40 +18,10 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ebm_ref.oracle.results import Report, Result, number
+from ebm_ref.oracle.titles import SKIPPED, TITLES, WOULD_HAVE_SEEN
 
 WIDTH, HEIGHT, MARGIN = 420, 190, 44
 FEWEST_DOTS = 2  # a picture of one cell shows nothing
-TITLES = {
-    "contract": "shape, dtype, support, seeds",
-    "S1": "transitions x to x'",
-    "S1 single": "one row a call",
-    "S2": "every start",
-    "S3": "law after steps",
-    "S4": "symmetry of the flow",
-    "S5": "rank in a two-sided chain",
-    "S6": "each unit given each start",
-    "S7": "likelihood of known mistakes",
-    "S8": "likelihood of any other law",
-    "S9": "visits along chains",
-    "S10": "steps along chains",
-    "S11": "law, draws kept far apart",
-    "S12": "means and correlations",
-    "S13": "independence",
-    "S14": "accept flags",
-    "D8": "streams share nothing",
-    "D9": "nothing impossible",
-    "H1": "equal energies",
-    "H2": "two temperatures",
-    "H3": "Boltzmann at some temperature",
-    "H4": "mirror images",
-    "H4 gauge": "gauge transformation",
-    "H5": "total variation",
-    "L1": "mean update",
-    "L2": "single updates",
-    "L3": "spread of updates",
-    "Z1": "mean weight",
-    "Z2": "log-mean-exp",
-}  # of the tests that have no words of their own in their id
 
 
 def write_text(path: str | Path | None, text: str) -> str:
@@ -148,7 +118,8 @@ def report_html(reports: Sequence[Report]) -> str:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = number
     environment.filters["count"] = count
-    tools = {"meter": meter, "pictures": pictures, "titles": TITLES, "shown": shown}
+    tools = {"meter": meter, "pictures": pictures, "titles": TITLES, "shown": shown, "would": WOULD_HAVE_SEEN,
+             "not_needed": SKIPPED}  # fmt: skip
     return environment.from_string(template).render(reports=reports, **tools)
 
 

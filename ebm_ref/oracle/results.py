@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ebm_ref.oracle.titles import SKIPPED, WOULD_HAVE_SEEN, title
+
 VERDICTS = ("pass", "fail", "skip")
 
 
@@ -86,7 +88,8 @@ class Report:
     (True, 0)
     >>> print(r)
     PASS  my step on rbm_3x3  (profile ci, seed 0)
-      pass S1        p = 0.4       effect 0, would have seen 0.04  n = 131072
+      pass S1  transitions x to x'  p = 0.4  effect 0, would have seen 0.04  n = 131072
+      would have seen: the smallest effect that the test finds with probability .999
     A pass excludes, with power .999: S1 effects above 0.04.
     Chance of a false alarm in this report: at most 1e-06.
     """
@@ -134,7 +137,7 @@ class Report:
     def __str__(self) -> str:
         head = f"{'PASS' if self.passed else 'FAIL'}  {self.subject} on {self.case}"
         lines = [f"{head}  (profile {self.profile}, seed {self.seed})"]
-        lines += [result_line(r) for r in self.results if r.verdict != "skip" or r.effect is not None]
+        lines += result_lines([r for r in self.results if r.verdict != "skip" or r.effect is not None])
         skipped = [r.test for r in self.results if r.verdict == "skip" and r.effect is None]
         lines += [f"  not run: {', '.join(skipped)}"] if skipped else []
         lines += [f"    {r.test}: {r.message}\n    replay: {r.replay}" for r in self.failures]
@@ -172,20 +175,38 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def result_line(result: Result) -> str:
-    """One line of the summary: verdict, evidence, effect against what would have been seen."""
+def result_lines(results: list[Result]) -> list[str]:
+    """The table of results: verdict, id and words, evidence, effect against what would have been seen; its legend."""
+    if not results:
+        return []
+    names = [f"{r.test:<{max(len(r.test) for r in results)}}  {title(r.test)}".rstrip() for r in results]
+    width, proofs = max(map(len, names)), [evidence(r) for r in results]
+    column = max(map(len, proofs))
+    lines = [
+        f"  {r.verdict} {name:<{width}}  {proof:<{column}}{effect_words(r)}".rstrip()
+        for r, name, proof in zip(results, names, proofs, strict=True)
+    ]
+    lines += [f"  {WOULD_HAVE_SEEN}"] if any(r.smallest_detectable_effect is not None for r in results) else []
+    return lines + ([f"  {SKIPPED}"] if any(r.verdict == "skip" for r in results) else [])
+
+
+def evidence(result: Result) -> str:
+    """The p-value or e-value, in short."""
     if result.verdict == "skip":
-        evidence = "not needed"
-    elif result.p_value is not None:
-        evidence = f"p = {number(result.p_value)}"
-    elif result.log_e is not None:
-        evidence = f"ln e = {number(result.log_e)}"
-    else:
-        evidence = "exact"
-    line = f"  {result.verdict} {result.test:<9} {evidence:<13}"
+        return "not needed"
+    if result.p_value is not None:
+        return f"p = {number(result.p_value)}"
+    return "exact" if result.log_e is None else f"ln e = {number(result.log_e)}"
+
+
+def effect_words(result: Result) -> str:
+    """Effect, what would have been seen, and n."""
+    words = ""
     if result.smallest_detectable_effect is not None:
-        line += f" effect {number(result.effect)}, would have seen {number(result.smallest_detectable_effect)}"
-    return line + (f"  n = {result.n}" if result.n else "")
+        about = "about " if result.verdict == "skip" else ""
+        words = "" if result.effect is None else f"effect {about}{number(result.effect)}, "
+        words = f"  {words}would have seen {number(result.smallest_detectable_effect)}"
+    return words + (f"  n = {result.n}" if result.n else "")
 
 
 def diagnosis_line(diagnosis: Diagnosis) -> str:

@@ -75,15 +75,25 @@ class TableCase:
         return bool(np.all(np.abs(flow - flow.T) <= 1e-8 * (flow + flow.T)))
 
     @cached_property
-    def _places(self) -> dict[bytes, int]:
-        return {row.tobytes(): k for k, row in enumerate(self.states)}
+    def _code(self) -> tuple[list[np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
+        """The values of each column, its place value in a mixed radix, the sorted codes of the states, their order."""
+        columns = [np.unique(column) for column in self.states.T]
+        place = np.cumprod([1, *(len(values) for values in columns)])[:-1]
+        code = sum(np.searchsorted(v, c) * r for v, c, r in zip(columns, self.states.T, place, strict=True))
+        order = np.argsort(code)
+        return columns, place, code[order], order
 
     def index(self, rows: Any) -> np.ndarray:
         """The index into ``states`` of each row (n, d); -1 for a row that is no state."""
-        rows = np.ascontiguousarray(np.asarray(rows) + 0.0, dtype=np.float64)  # + 0.0: no negative zeros
-        unique, where = np.unique(rows, axis=0, return_inverse=True)
-        found = np.array([self._places.get(row.tobytes(), -1) for row in unique], dtype=np.int64)
-        return found[where.reshape(-1)]
+        rows = np.asarray(rows, dtype=np.float64)
+        columns, place, codes, order = self._code
+        code, legal = np.zeros(len(rows), dtype=np.int64), np.ones(len(rows), dtype=bool)
+        for values, column, radix in zip(columns, rows.T, place, strict=True):
+            digit = np.minimum(np.searchsorted(values, column), len(values) - 1)
+            legal &= values[digit] == column
+            code += digit * radix
+        at = np.minimum(np.searchsorted(codes, code), len(codes) - 1)
+        return np.where(legal & (codes[at] == code), order[at], -1)
 
     def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Indices of n independent exact states."""

@@ -11,7 +11,8 @@ from scipy.special import expit, logsumexp
 
 from ebm_ref.errors import DomainError
 from ebm_ref.oracle import alternatives, cases
-from ebm_ref.oracle.checks_formulas import check_conditionals, check_energy, check_gradient, check_log_partition
+from ebm_ref.oracle.checks_formulas import check_conditionals, check_energy, check_gradient
+from ebm_ref.oracle.checks_log_z import check_log_partition
 
 COLD = cases.named("rbm_3x3_cold")  # square and beta = 1.3: every mistake of belief means something here
 

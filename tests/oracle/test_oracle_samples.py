@@ -10,6 +10,7 @@ from ebm_ref.errors import DomainError, InsufficientDataError, ShapeError
 from ebm_ref.oracle import cases, check_samples, zoo
 
 CASE = cases.named("ising_5_chord")
+TWO_LAYERS = cases.named("rbm_4x2")
 
 
 def run_chains(step, case, n_chains, length, start=None, every=1, first_seed=100):
@@ -84,13 +85,20 @@ def test_samples_taken_too_early_fail():
     states = np.tile(-np.ones(5), (20_000, 1))
     for t in range(2):
         states = step(states, 50 + t)
-    assert not check_samples(states, CASE).passed
+    report = check_samples(states, CASE)
+    assert "S3" in [r.test for r in report.failures]
+    assert report.diagnosis[0].mistake == "too_early"
+    assert report.diagnosis[0].explained
+    assert "2 steps of metropolis_sweep after all units down" in report.diagnosis[0].description
 
 
 def test_burn_in_kept_and_samples_dropped_fails():
     """The first ten steps of many chains, kept by an inverted flag (catalogue number 48)."""
     early = run_chains(zoo.reference_step(CASE), CASE, 6000, 10, start=-np.ones(5))
-    assert not check_samples(early[:, 3], CASE).passed
+    report = check_samples(early[:, 3], CASE)
+    assert "S3" in [r.test for r in report.failures]
+    assert "taken 4 steps of metropolis after all units down" in report.diagnosis[0].description
+    assert report.diagnosis[0].explained
 
 
 def test_impossible_transition_and_state_are_named():
@@ -111,6 +119,13 @@ def test_impossible_transition_and_state_are_named():
         (lambda: check_samples(RIGHT[:2, :50], CASE, "every_step"), InsufficientDataError, "record at least"),
         (lambda: check_samples(RIGHT[:, :10], CASE, "unknown"), InsufficientDataError, "at least 32"),
         (lambda: check_samples(EXACT[:, :4], CASE), ShapeError, r"samples: expected shape \(n, 5\)"),
+        (
+            lambda: check_samples(np.zeros((9, 4)), TWO_LAYERS),
+            ShapeError,
+            "rows are .x, h., 4 visible units",
+        ),
+        (lambda: check_samples(np.zeros((9, 4)), TWO_LAYERS), ShapeError, r"append draws of h from p\(h \| x\)"),
+        (lambda: check_samples(np.zeros((9, 2)), TWO_LAYERS), ShapeError, "the visible units are missing"),
         (lambda: check_samples(EXACT, CASE, "every_second"), DomainError, "sampling: expected one of"),
         (lambda: check_samples(EXACT, CASE, thin=3), DomainError, "say sampling='thinned'"),
         (lambda: check_samples(EXACT.astype(str), CASE), DomainError, "samples: expected numbers"),

@@ -87,6 +87,8 @@ def kernel_report(
         session.redraw()
         rng = session.seeds.rng("diagnosis", 0, NULL)
         found = diagnose(session.counts, case.P, case.states, zoo.alternatives(case), rng)
+        if not (found and found[0].explained):
+            found = session.dependence(tests_of.sharing) or found
     return session.report(subject_name(step), found)
 
 

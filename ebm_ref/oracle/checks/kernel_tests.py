@@ -28,6 +28,7 @@ from ebm_ref.oracle.statistics.sequential import (
 )
 
 SINGLE_ROWS = 2**10
+LUMPS = 16
 RANK_LENGTH = 8
 
 
@@ -311,6 +312,22 @@ def independence(session: Session) -> None:
 
     support = int((case.P[start] > 0).sum())
     session.run("S13", max(1, support**2 - 1), "independence of rows and calls", stage, session.n0, parts=6)
+
+
+def sharing(session: Session) -> None:
+    """S13 when the law is known to be wrong: the null by permuting, on the states lumped into LUMPS."""
+    start = int(np.argmin((session.case.P**2).sum(axis=1)))
+
+    def stage(n: int, j: int) -> Stage:
+        size = max(4, n // 128 * 4)
+        Y = np.array([session.moved(np.full(size, start), "S13", j, k) for k in range(32)]) % LUMPS
+        tables = {
+            "neighbouring rows": chains.joint_counts(Y[:, 0::2].ravel(), Y[:, 1::2].ravel(), LUMPS),
+            "spread over calls": np.array([np.bincount(y, minlength=LUMPS) for y in Y]),
+        }
+        return chains.dependence(tables, session.seeds.rng("S13", j, NULL))
+
+    session.run("S13", LUMPS**2 - 1, "independence of rows and calls", stage, session.n0, parts=2)
 
 
 def ranks(session: Session) -> None:

@@ -17,6 +17,7 @@ from ebm_ref.oracle import zoo
 from ebm_ref.oracle.cases import Case, TableCase, expression, require_case
 from ebm_ref.oracle.checks.candidate import as_numpy
 from ebm_ref.oracle.checks.diagnosis import diagnose
+from ebm_ref.oracle.checks.law_diagnosis import stationary, with_short_runs, with_temperature
 from ebm_ref.oracle.checks.session import law_pictures
 from ebm_ref.oracle.results import Diagnosis, Report, Result
 from ebm_ref.oracle.statistics import chains, devices, evalues
@@ -25,7 +26,7 @@ from ebm_ref.oracle.statistics.seeds import NULL, Seeds
 from ebm_ref.oracle.statistics.sequential import Stage, level_of_each, noncentrality
 
 SAMPLING = ("iid", "every_step", "thinned", "unknown")
-PARTS, NULL_SAMPLES, SIMULATED, LEAD = 2, 1999, 4e7, 3.0
+PARTS, NULL_SAMPLES, SIMULATED = 2, 1999, 4e7
 PLANS = {
     "iid": ("S3", "S12", "S13"),
     "every_step": ("S7", "S10", "S9"),
@@ -79,10 +80,24 @@ def indices(samples: Any, case: Case | TableCase) -> np.ndarray:
     if rows.ndim != 3 or rows.shape[2] != case.n_units or not rows.size:
         raise ShapeError(
             f"samples: expected shape (n, {case.n_units}) or (chains, draws, {case.n_units}), got {np.shape(samples)}"
+            f"{rows_of_two_layers(rows.shape[-1], case)}"
         )
     if rows.dtype.kind not in "biuf":
         raise DomainError(f"samples: expected numbers, got dtype {rows.dtype}")
     return case.index(rows.reshape(-1, case.n_units)).reshape(rows.shape[:2])
+
+
+def rows_of_two_layers(width: int, case: Case | TableCase) -> str:
+    """What to do about rows that hold one layer of a model of two, in words; "" if that is not what they are."""
+    if not case.n_hidden:
+        return ""
+    words = f"; rows are [x, h], {case.n_visible} visible units and then {case.n_hidden} hidden ones"
+    if width == case.n_visible:
+        return words + (
+            ": record the hidden units too, or append draws of h from p(h | x), which keeps the law of independent"
+            " draws right (sampling='iid')"
+        )
+    return words + (": the visible units are missing" if width == case.n_hidden else "")
 
 
 def off_support(samples: Any, case: Case | TableCase, chain: int, draw: int, n: int) -> str:
@@ -311,7 +326,8 @@ class FileCheck:
                 laws.append(replace(a, P=pi[None, :]))
         rng, pi = self.seeds.rng("diagnosis", 0, NULL), self.case.pi[None, :]
         found = diagnose(counts[None, :], pi, self.case.states, tuple(laws), rng)
-        return with_temperature(found, counts, self.case.energies, rng)
+        found = with_temperature(found, counts, self.case.energies, rng)
+        return with_short_runs(found, counts, self.case, rng)
 
     def report(self, diagnosis: tuple[Diagnosis, ...]) -> Report:
         """The finished report."""
@@ -325,26 +341,3 @@ def two_parts(index: np.ndarray, S: int) -> list[np.ndarray]:
     """Counts (S,) of the two parts of index chains (C, T): sets of chains, or halves in time of a single one."""
     parts = np.array_split(index, PARTS, axis=0) if len(index) >= PARTS else np.array_split(index, PARTS, axis=1)
     return [np.bincount(part.ravel(), minlength=S) for part in parts]
-
-
-def with_temperature(
-    found: tuple[Diagnosis, ...], counts: np.ndarray, energies: np.ndarray, rng: np.random.Generator
-) -> tuple[Diagnosis, ...]:
-    """The diagnoses, headed by "another temperature" if that explains the draws and no named mistake does as well."""
-    stage = devices.profile_test(counts, energies, rng, 999)
-    beta, gain = stage.details["beta"], stage.details["log_likelihood_gain"]
-    best = found[0].log_likelihood_ratio if found else 0.0
-    if stage.p_value <= 2e-3 or gain < LEAD or (found and found[0].explained and best > gain - LEAD):
-        return found
-    words = f"Boltzmann law at {beta:.3g} times the declared inverse temperature"
-    return (Diagnosis("temperature", gain, words, True), *(replace(d, explained=False) for d in found))
-
-
-def stationary(P: np.ndarray) -> np.ndarray | None:
-    """The unique law with pi P = pi, None if there is none."""
-    S = len(P)
-    A = np.vstack([P.T - np.eye(S), np.ones(S)])
-    if np.linalg.matrix_rank(A) < S:
-        return None
-    pi = np.linalg.lstsq(A, np.append(np.zeros(S), 1.0), rcond=None)[0]
-    return np.clip(pi, 0.0, None) / np.clip(pi, 0.0, None).sum()

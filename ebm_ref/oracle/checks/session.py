@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from ebm_ref.oracle.statistics.sequential import (
 )
 
 WORST_CELLS = 12
+SHARING = 2**13  # rows of the first stage that looks for shared random numbers after another failure
 BAND = 1e-6  # chance that a right law leaves the band of an ECDF picture anywhere
 
 
@@ -274,6 +276,31 @@ class Session:
         if not found and [r.test for r in self.failures] == ["S1 single"]:
             found.append(Diagnosis("S1 single", math.nan, "a call with one row follows another law", True))
         return tuple(found)
+
+    def late(self, name: str, test: Callable[[Any], None]) -> Result | None:
+        """The Result of a planned test that an earlier failure left out, on few rows; None if it was not left out.
+
+        Its level is paid for, and gross faults are all that it has to find: what no known law explains.
+        """
+        skipped = [k for k, r in enumerate(self.results) if (r.test, r.verdict) == (name, "skip")]
+        if not skipped:
+            return None
+        full, self.n0 = self.n0, min(self.n0, SHARING)
+        test(self)
+        self.n0 = full
+        result = self.results.pop()
+        if result.test != name:  # an impossible move on the way
+            return None
+        self.results[skipped[0]] = result
+        return result
+
+    def dependence(self, test: Callable[[Any], None]) -> tuple[Diagnosis, ...]:
+        """S13, if it was left out: numbers shared by the rows of a call look like another law."""
+        result = self.late("S13", test)
+        if result is None or result.verdict != "fail":
+            return ()
+        words = f"{result.details['worst']}: not independent; a call shares random numbers"
+        return (Diagnosis("S13", math.nan, words, True),)
 
     def report(self, subject: str, diagnosis: tuple[Diagnosis, ...] = ()) -> Report:
         """The finished report; the bound adds up what was planned."""

@@ -25,7 +25,9 @@ class ContinuousBug:
     profile    the smallest profile in which ``killed_by[0]`` finds it
     mutate     changes the reference recipe; None where the mistake means nothing (sigma = 1, one coordinate)
     wrap       makes the wrong step from case and recipe, for mistakes that are none of the recipe's
+    law        its exact law over the cells of C3 (``zoo_laws``), for a wrap that has one
     density    log density of the whitened residuals (n, d) -> (n,), for noise of another law
+    transition log density (recipe, x (n, d), x' (n, d)) -> (n,) of a wrong unadjusted step that is not Gaussian
     step_size  of the audit, None for the case's own
     """
 
@@ -38,7 +40,9 @@ class ContinuousBug:
     profile: str = "ci"
     mutate: Callable[[Recipe, ContinuousCase], Recipe | None] | None = None
     wrap: Callable[[Recipe, ContinuousCase], Step] | None = None
+    law: Callable[[Any], np.ndarray | None] | None = None
     density: Callable[[np.ndarray], np.ndarray] | None = None
+    transition: Callable[[Recipe, np.ndarray, np.ndarray], np.ndarray] | None = None
     step_size: Any = None
     n_inner: int | None = None
 
@@ -76,11 +80,9 @@ class ContinuousBug:
         return check_continuous_kernel(step, case, profile=profile, seed=seed, tests=tests)
 
     def named_by(self, report: Report) -> bool:
-        """True if the diagnosis says what is wrong: this mistake, or the violated contract or independence."""
+        """True if the diagnosis says what is wrong: this mistake, or the test of contract or independence it breaks."""
         best = report.diagnosis[0] if report.diagnosis else None
-        if best is None or not best.explained:
-            return False
-        return self.mutate is None or best.log_likelihood_ratio == np.inf or self.id in best.mistake.split(", ")
+        return best is not None and best.explained and bool({self.id, *self.killed_by} & set(best.mistake.split(", ")))
 
     def recipe(self, case: ContinuousCase) -> Recipe | None:
         """The mutated recipe, None if it does not apply to this case."""

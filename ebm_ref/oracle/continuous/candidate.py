@@ -15,6 +15,7 @@ from ebm_ref.oracle.continuous.cases import ContinuousCase
 from ebm_ref.oracle.statistics.seeds import Seeds
 
 ROUNDING, MARGIN, STAYED = 1e-5, 1.5, 0.02
+FEWEST = 0.05  # of the rows that moved; normal noise puts each elsewhere, rounding to float32 repeats one in 1000
 
 
 class ContinuousCandidate:
@@ -127,6 +128,10 @@ def judge(candidate: ContinuousCandidate, seeds: list[int], stays: bool, moves: 
         if found and not (still == 1.0 and not moves):
             test = "contract" if name == "returns its input" else "D8"
             return Preflight(Violation(test, name, message), tuple(notes), chance, candidate.calls)
+    v = answers.reshape(-1, X.shape[1])[here != codes[1:], : candidate.case.n_visible]
+    if len(v) and len(different := np.unique(v, axis=0)) < FEWEST * len(v):
+        words = f"{len(v)} rows that moved from one start have only {len(different)} places between them"
+        return Preflight(Violation("D9", "draws no noise", words), tuple(notes), chance, candidate.calls)
     if not np.array_equal(candidate(X, seeds[0]), answers[0]):
         notes.append(
             "not reproducible: the same states and seed gave another answer; a replay is impossible, and independence"

@@ -265,33 +265,6 @@ def independence(session: ContinuousSession) -> None:
             "same row of two calls": chains.joint_counts(Y[0::2].ravel(), Y[1::2].ravel(), S),
             "spread over calls": np.array([np.bincount(y, minlength=S) for y in Y[:64]]),
         }
-        return dependence(tables, session.seeds.rng("S13", j, NULL))
+        return chains.dependence(tables, session.seeds.rng("S13", j, NULL))
 
     session.measure("S13", "independence of rows and calls", stage, session.n0, df=225, parts=4, scale=math.sqrt(2.0))
-
-
-def dependence(tables: dict[str, Array], rng: np.random.Generator) -> Stage:
-    """Mutual information of each table, the null by permuting: multivariate hypergeometric rows given both margins."""
-    parts, effects = {}, []
-    for name, table in tables.items():
-        null = permuted_tables(table, rng)
-        column = chains.interaction(np.concatenate([table[None], null]))
-        parts[name] = float((column >= column[0]).sum() / len(column))
-        effects.append(float(np.sqrt(max(0.0, (column[0] - column[1:].mean()) / table.sum()))))
-    return worst_part(parts, max(effects))
-
-
-def permuted_tables(table: Array, rng: np.random.Generator, size: int = 999) -> Array:
-    """Tables (size, k, k) with the margins of ``table``, as independence gives them: exact."""
-    rest = np.tile(table.sum(axis=0), (size, 1))
-    found = np.zeros((size, *table.shape), dtype=np.int64)
-    for i, total in enumerate(table.sum(axis=1)[:-1]):
-        left = np.full(size, int(total))
-        tail = rest.sum(axis=1)
-        for c in range(table.shape[1]):
-            tail = tail - rest[:, c]
-            found[:, i, c] = rng.hypergeometric(rest[:, c], tail, left)
-            left = left - found[:, i, c]
-        rest = rest - found[:, i]
-    found[:, -1] = rest
-    return found

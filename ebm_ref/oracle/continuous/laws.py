@@ -140,14 +140,17 @@ class CellLaw:
             P[:, 0] += np.maximum(1.0 - P.sum(axis=1), 0.0)
         return P / P.sum(axis=1, keepdims=True)
 
-    def products(self, recipe: Recipe) -> Array:
-        """Block Gibbs: given h' the coordinates are independent normals, so masses are products."""
+    def products(self, recipe: Recipe, means: list[Array] | None = None) -> Array:
+        """Block Gibbs: given h' the coordinates are independent normals, so masses are products.
+
+        means: of v' from each start, if it does not come from h'.
+        """
         P = np.zeros_like(self.P)
         for s, start in enumerate(self.starts):
             odds = recipe.hidden_odds(start[None, : recipe.n_visible])[0]
             parts = []
             for o, h in enumerate(recipe.hidden):
-                mass, mean = np.ones(1), recipe.mean(h[None])[0]
+                mass, mean = np.ones(1), recipe.mean(h[None])[0] if means is None else means[s]
                 for i in range(recipe.n_visible):
                     below = special.ndtr((self.edges[s, o, i] - mean[i]) / recipe.sd[i])
                     mass = np.outer(mass, np.diff(np.concatenate([[0.0], below, [1.0]]))).ravel()

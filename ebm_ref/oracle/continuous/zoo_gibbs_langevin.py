@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ebm_ref.oracle.continuous import zoo_laws
 from ebm_ref.oracle.continuous.bug import ContinuousBug, Step
 from ebm_ref.oracle.continuous.cases import ContinuousCase
 from ebm_ref.oracle.continuous.recipe import Move, Recipe, always, metropolis, residual_pair
@@ -141,7 +142,7 @@ GIBBS_LANGEVIN_BUGS: tuple[ContinuousBug, ...] = (
     bug(INNER, "inner_sigma", 76, "sigma for sigma^2 in p(h | v)", grbm_parts(power=1.0)),
     bug(INNER, "inner_marginal", 74, "score of p(v) for that of p(v | h), one inner step", marginal_score, n_inner=1),
     bug(INNER, "inner_marginal_steps", 74, "score of p(v) for that of p(v | h), several inner steps",
-        wrap=marginal_steps),
+        wrap=marginal_steps, law=zoo_laws.marginal_steps),
     bug(INNER, "inner_no_refresh", 0, "h never drawn again", changed(refresh=False)),
     bug(INNER, "inner_exact", 0, "v' drawn exactly: block Gibbs where Gibbs-Langevin is claimed",
         lambda r, c: replace(r, kernel="block_gibbs", visible_first=True)),

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ebm_ref.oracle.continuous import zoo_laws
 from ebm_ref.oracle.continuous.bug import ContinuousBug, Step
 from ebm_ref.oracle.continuous.cases import ContinuousCase
 from ebm_ref.oracle.continuous.recipe import Move, Recipe, always, backward, forward, hmc_ratio, make_step, metropolis
@@ -171,8 +172,9 @@ KERNEL_BUGS: tuple[ContinuousBug, ...] = (
     bug(MALA, "mala_temperature", 8, "temperature 0.9 in the ratio",
         ratio(lambda m: (m.energy - m.new_energy) / 0.9 + forward(m) - backward(m))),
     bug(MALA, "mala_no_energy", 31, "energies missing from the ratio", ratio(lambda m: forward(m) - backward(m))),
-    bug(MALA, "mala_two_steps", 19, "two transitions in one call", wrap=twice),
-    bug(MALA, "mala_until_moved", 33, "rejected moves not recorded", wrap=until_moved),
+    bug(MALA, "mala_two_steps", 19, "two transitions in one call", wrap=twice, law=zoo_laws.twice),
+    bug(MALA, "mala_until_moved", 33, "rejected moves not recorded", wrap=until_moved,
+        law=zoo_laws.until_moved),
     bug(MALA, "mala_shared_uniform", 13, "one uniform for the acceptance of all rows", test="S13", wrap=shared_uniform),
     bug(HMC, "hmc_no_kinetic", 0, "kinetic energy missing from the ratio", ratio(lambda m: m.energy - m.new_energy)),
     bug(HMC, "hmc_kinetic_sign", 0, "sign of the kinetic energy",
@@ -203,8 +205,9 @@ KERNEL_BUGS: tuple[ContinuousBug, ...] = (
     bug(GIBBS, "gibbs_order", 39, "v' from the old h, then h' from v'", changed(visible_first=True)),
     bug(GIBBS, "gibbs_threshold", 12, "h' = [p > 1/2]", thresholded),
     bug(GIBBS, "gibbs_beta_bias", 6, "beta in log_var, not in b", beta_on_coupling_only, case="grbm_2x2_hot"),
-    bug(GIBBS, "gibbs_stale_half", 10, "both layers from the old state", wrap=stale_half),
-    bug(GIBBS, "gibbs_mean_field", 85, "v' = m(h') without its noise", wrap=mean_visible),
+    bug(GIBBS, "gibbs_stale_half", 10, "both layers from the old state", wrap=stale_half,
+        law=zoo_laws.stale_half),
+    bug(GIBBS, "gibbs_mean_field", 85, "v' = m(h') without its noise", test="D9", wrap=mean_visible),
     bug(GIBBS, "gibbs_probabilities", 85, "h' = p(h | v), not a draw", test="D9", wrap=probabilities),
-    bug(GIBBS, "gibbs_twice", 19, "two transitions in one call", wrap=twice),
+    bug(GIBBS, "gibbs_twice", 19, "two transitions in one call", wrap=twice, law=zoo_laws.twice),
 )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from scipy import special
 
 from ebm_ref.oracle.continuous.bug import ContinuousBug, Step
 from ebm_ref.oracle.continuous.cases import ContinuousCase
@@ -208,10 +209,46 @@ def laplace_density(r: Array) -> Array:
     return (-np.sqrt(2.0) * np.abs(r) - 0.5 * np.log(2.0)).sum(axis=1)
 
 
+def positive_density(r: Array) -> Array:
+    """Uniform on [0, 1)."""
+    inside = ((r > -1e-6) & (r < 1.0 + 1e-6)).all(axis=1)
+    return np.where(inside, 0.0, -np.inf)
+
+
 def truncated_density(r: Array) -> Array:
     """Normal, cut at two standard deviations."""
     inside = -0.5 * r**2 - 0.5 * np.log(2 * np.pi) - np.log(0.9544997361036416)
     return np.where(np.abs(r) <= 2.0, inside, -np.inf).sum(axis=1)
+
+
+def noise_first_density(recipe: Recipe, x: Array, end: Array) -> Array:
+    """log density of x' = y - eta g(y), y = x + sqrt(2 eta) z: that of y over |det (1 - eta dg/dy)|."""
+    y, d, h = end.copy(), end.shape[1], 1e-5
+    for _ in range(20):  # Newton: one step suffices where g is linear
+        slopes = [recipe.gradient(y + e) - recipe.gradient(y - e) for e in h * np.eye(d)]
+        J = np.eye(d) - recipe.eta[:, None] * np.stack(slopes, axis=2) / (2 * h)
+        y = y - np.linalg.solve(J, (y - recipe.eta * recipe.gradient(y) - end)[..., None])[..., 0]
+    log_det = np.linalg.slogdet(J)[1]
+    return normal_density(y - x, recipe.eta) - log_det
+
+
+def two_steps_density(recipe: Recipe, x: Array, end: Array) -> Array:
+    """log of the integral over the state between, by Gauss and Hermite."""
+    t, w = np.polynomial.hermite_e.hermegauss(NODES)
+    d = x.shape[1]
+    z = np.stack(np.meshgrid(*[t] * d, indexing="ij"), axis=-1).reshape(-1, d)
+    log_w = np.log(np.stack(np.meshgrid(*[w] * d, indexing="ij"), axis=-1).reshape(-1, d)).sum(axis=1)
+    first, total = x - recipe.eta * recipe.gradient(x), np.full(len(x), -np.inf)
+    for node, log_mass in zip(z, log_w - special.logsumexp(log_w), strict=True):
+        y = first + np.sqrt(2 * recipe.eta) * node
+        step = normal_density(end - y + recipe.eta * recipe.gradient(y), recipe.eta)
+        total = np.logaddexp(total, log_mass + step)
+    return total
+
+
+def normal_density(r: Array, eta: Array) -> Array:
+    """log N(r; 0, 2 eta), (n,)."""
+    return -(r**2 / (4 * eta) + 0.5 * np.log(4 * np.pi * eta)).sum(axis=1)
 
 
 def recipe_bug(id: str, number: int, words: str, mutate: Mutation, test: str = "C1 scale", **more) -> ContinuousBug:
@@ -226,6 +263,7 @@ def wrap_bug(id: str, number: int, words: str, wrap: Callable, test: str, **more
     return ContinuousBug(id, number, words, case, "ula", (test,), wrap=wrap, **more)
 
 
+NODES = 8
 WIDE, GRBM, DRIFT, SHAPE = "grbm_3x3", "grbm_2x2", "C1 drift", "C1 shape"
 ULA_BUGS: tuple[ContinuousBug, ...] = (
     recipe_bug("ula_noise_sqrt_eta", 51, "noise sqrt(eta) for sqrt(2 eta)", noise_by_step(0.5)),
@@ -281,14 +319,16 @@ ULA_BUGS: tuple[ContinuousBug, ...] = (
     wrap_bug("ula_truncated_noise", 0, "noise cut at two standard deviations", with_noise(truncated), "C1 scale",
              density=truncated_density),
     wrap_bug("ula_positive_noise", 105, "uniform random numbers for normal ones",
-             with_noise(lambda rng, shape: rng.random(shape)), "C1 scale"),
-    wrap_bug("ula_noise_first", 0, "noise before the gradient", noise_first, "C1 scale"),
+             with_noise(lambda rng, shape: rng.random(shape)), "C1 scale", density=positive_density),
+    wrap_bug("ula_noise_first", 0, "noise before the gradient", noise_first, "C1 scale",
+             transition=noise_first_density),
     wrap_bug("ula_noise_first_quartic", 0, "noise before the gradient, not a Gaussian energy", noise_first, SHAPE,
-             case="quartic_1d", step_size=0.05),
+             case="quartic_1d", step_size=0.05, transition=noise_first_density),
     wrap_bug("ula_clamped", 75, "box clamp after the step", clamped, SHAPE),
     wrap_bug("ula_stale", 0, "gradient of the call before", stale, "C1 steps"),
     wrap_bug("ula_batch_mean", 0, "gradient divided by the batch size: temperature = batch size", batch_mean, DRIFT),
     wrap_bug("ula_mala", 0, "MALA where ULA is claimed", adjusted, "D9"),
-    wrap_bug("ula_two_steps", 19, "two steps in one call", two_steps, "C1 scale"),
+    wrap_bug("ula_two_steps", 19, "two steps in one call", two_steps, "C1 scale",
+             transition=two_steps_density),
     wrap_bug("ula_half_precision", 25, "states kept in float16", mixed_float, "contract"),
 )  # fmt: skip

@@ -153,6 +153,34 @@ def independence_test(
     return Stage(min(1.0, len(p_values) * p_values[worst]), max(effects), {"worst": worst, "p_values": p_values})
 
 
+def dependence(tables: dict[str, np.ndarray], rng: np.random.Generator) -> Stage:
+    """S13 whatever the law of a row: mutual information of each table, the null by permuting, given both margins."""
+    parts, effects = {}, []
+    for name, table in tables.items():
+        null = permuted_tables(table, rng)
+        column = interaction(np.concatenate([table[None], null]))
+        parts[name] = float((column >= column[0]).sum() / len(column))
+        effects.append(float(np.sqrt(max(0.0, (column[0] - column[1:].mean()) / table.sum()))))
+    worst = min(parts, key=lambda name: parts[name])
+    return Stage(min(1.0, len(parts) * parts[worst]), max(effects), {"worst": worst, "p_values": parts})
+
+
+def permuted_tables(table: np.ndarray, rng: np.random.Generator, size: int = 999) -> np.ndarray:
+    """Tables (size, k, k) with the margins of ``table``, as independence gives them: exact."""
+    rest = np.tile(table.sum(axis=0), (size, 1))
+    found = np.zeros((size, *table.shape), dtype=np.int64)
+    for i, total in enumerate(table.sum(axis=1)[:-1]):
+        left = np.full(size, int(total))
+        tail = rest.sum(axis=1)
+        for c in range(table.shape[1]):
+            tail = tail - rest[:, c]
+            found[:, i, c] = rng.hypergeometric(rest[:, c], tail, left)
+            left = left - found[:, i, c]
+        rest = rest - found[:, i]
+    found[:, -1] = rest
+    return found
+
+
 LAW_PART = "the next state from one start"
 
 

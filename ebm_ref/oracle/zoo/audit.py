@@ -6,7 +6,6 @@ smaller one; each column is a test of ``check_kernel``.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -59,11 +58,7 @@ def audit_bug(bug: Bug, profile: str = "ci", seed: int = 0, matrix: bool = False
     killed = tuple(dict.fromkeys(r.test for r in report.failures))
     survived = tuple(r.test for r in report.results if r.verdict == "pass")
     best = report.diagnosis[0] if report.diagnosis else None
-    named = (
-        best is not None
-        and best.explained
-        and (bug.matrix(case) is None or best.log_likelihood_ratio == math.inf or bug.id in best.mistake.split(", "))
-    )
+    named = best is not None and best.explained and bool({bug.id, *bug.killed_by} & set(best.mistake.split(", ")))
     return Audit(bug, killed, survived, named, report)
 
 

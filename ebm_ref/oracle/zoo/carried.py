@@ -89,6 +89,19 @@ def rare_reuse(seed: int, n: int, d: int) -> Array:
     return u
 
 
+def site_shared(step: Step, case: Case) -> Step:
+    """A random scan that chooses one site for all rows of a call."""
+
+    def wrong(states: Array, seed: int) -> Array:
+        new, rng = states.copy(), np.random.default_rng(seed)
+        i, (down, up) = rng.choice(case.free), case.values
+        p = special.expit((up - down) * (case.c[i] + new @ case.J[i]))
+        new[:, i] = np.where(rng.random(len(new)) < p, up, down)
+        return new
+
+    return wrong
+
+
 def last_row_never(step: Step, case: Case) -> Step:
     """``for row in range(n - 1)``."""
 
@@ -297,6 +310,16 @@ CARRIED: tuple[Bug, ...] = (
     rbm("rows_share_some", 0, "every fourth row repeats its neighbour's uniforms", sweep_with(rare_reuse), "D8, S13"),
     rbm("rows_antithetic", 0, "neighbouring rows use u and 1 - u", sweep_with(antithetic), "S13"),
     rbm("rows_stratified", 0, "uniforms stratified over the rows", sweep_with(stratified), "S13"),
+    Bug(
+        "site_shared",
+        0,
+        "one random site for all rows of a call",
+        "ising_5_chord",
+        "gibbs_random",
+        ("S13",),
+        "smoke",
+        wrap=site_shared,
+    ),
     rbm("seed_plus_row", 111, "row r seeded by seed + r", sweep_with(seed_plus_row), "D8"),
     rbm("seed_ignored", 112, "seed ignored", seeded(lambda seed: 0), "D8"),
     rbm("seed_parity", 0, "only the parity of the seed used", seeded(lambda seed: seed & 1), "D8"),
