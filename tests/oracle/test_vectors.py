@@ -17,7 +17,15 @@ from vectors_continuous import continuous
 
 from ebm_ref.errors import BackendError, DomainError
 from ebm_ref.oracle import vectors
-from ebm_ref.oracle.vectors import encoding, philox_vectors, writing
+from ebm_ref.oracle.vectors import (
+    definition_route,
+    encoding,
+    grbm_vectors,
+    langevin_vectors,
+    philox_vectors,
+    proposal_route,
+    writing,
+)
 
 NAMES = (
     "bernoulli_rbm.json",
@@ -107,6 +115,20 @@ def test_disagreeing_routes_are_not_written():
     with pytest.raises(ArithmeticError, match="differ"):
         encoding.agree(mp, "log_z", mp.mpf(1), mp.mpf(1) + mp.mpf(10) ** -39, mp.mpf(1))
     encoding.agree(mp, "log_z", mp.mpf(1), mp.mpf(1) + mp.mpf(10) ** -41, mp.mpf(1))
+
+
+def test_a_mistake_in_one_route_is_not_written(monkeypatch):
+    mp, log_normal = encoding.precise(), proposal_route.log_normal
+
+    def too_wide(mp, at, mean, variance):
+        return log_normal(mp, at, mean, [2 * s for s in variance])
+
+    monkeypatch.setattr(proposal_route, "log_normal", too_wide)
+    with pytest.raises(ArithmeticError, match="mala_log_proposal"):
+        langevin_vectors.groups(mp)
+    monkeypatch.setattr(definition_route, "softplus", lambda mp, z: max(z, 0))
+    with pytest.raises(ArithmeticError, match="grbm_free_energies"):
+        grbm_vectors.groups(mp)
 
 
 def test_a_used_id_and_an_unknown_flag_are_refused():

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ebm_ref.oracle.vectors.encoding import bits, precise
-from ebm_ref.oracle.vectors.factor_route import gradient, sigmoid, softplus
+from ebm_ref.oracle.vectors.encoding import bits
+from ebm_ref.oracle.vectors.factor_route import fine, gradient, sigmoid, softplus
 
 Vector = list[Any]
 Matrix = list[list[Any]]
@@ -195,7 +195,7 @@ def scaled_energy(mp: Any, given: Model, v: Any, h: Any) -> Any:
 
 def to_scaled(model: Model) -> Model:
     """The parameters of the scaled form at 200 digits, for finite differences."""
-    mp = precise(200)
+    mp = fine()
     sigma = [mp.exp(mp.mpf(t) / 2) for t in model["log_var"]]
     W = [[mp.mpf(w) / s for w in row] for row, s in zip(model["W"], sigma, strict=True)]
     return {"W": W, "mu": model["mu"], "sigma": sigma, "b": model["b"]}
