@@ -15,7 +15,7 @@ from ebm_ref.errors import DomainError
 from ebm_ref.oracle.results import Diagnosis, Report, Result
 
 FORMAT = "ebm-ref-vectors/1"
-WORDS = ("kernel", "space", "k")
+WORDS = ("kernel", "space", "k", "n_leapfrog")
 UNIT = 2.0**-53
 Adapter = Callable[[str, dict[str, Any], dict[str, Any]], Any]
 
@@ -36,10 +36,10 @@ class Outcome:
 def verify(folder: str | Path, adapter: Adapter) -> Report:
     """Check an implementation against every vector file in a folder; ``SHIPPED`` is the folder inside the package.
 
-    adapter(quantity, model, input) -> number or array.  ``model`` is a dict of float64 arrays (W, a, b or J, c;
-    empty for Philox), ``input`` a dict as in the file, decoded.  The adapter returns ``NotImplemented`` for a
-    quantity that it doesn't have (counted as skipped) and raises or returns NaN for an invalid input.  Whatever it
-    does is a verdict, never a crash.
+    adapter(quantity, model, input) -> number or array.  ``model`` is a dict of float64 arrays (W, a, b; J, c; W, mu,
+    log_var, b; a target of Langevin samplers; empty for Philox), ``input`` a dict as in the file, decoded.  The adapter
+    returns ``NotImplemented`` for a quantity that it doesn't have (counted as skipped) and raises or returns NaN for an
+    invalid input.  Whatever it does is a verdict, never a crash.
 
     Returns a Report with one result per file and quantity; ``effect`` is the worst test ratio, 30 is allowed.  The
     diagnosis ranks the mistakes that the failing vectors were made to hunt.  Raises ``DomainError`` if there is no

@@ -5,6 +5,7 @@ route.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -162,11 +163,17 @@ def second_eigenvalue(mp: Any, kernel: Matrix) -> Any:
     return abs(mp.fdot(image, vector) / mp.fdot(vector, vector))
 
 
+@functools.cache
+def fine() -> Any:
+    """The 200 digits of finite differences; making a context takes as long as a hundred exponentials."""
+    return precise(200)
+
+
 def gradient(log_likelihood: Callable[[Any, dict[str, Any]], Any], model: dict[str, Any], names: Any) -> Vector:
     """Central differences of log_likelihood(mp, model) at 200 digits; names = [(array, index, ...), ...] moved
     together.
     """
-    mp = precise(200)
+    mp = fine()
     step = mp.mpf(10) ** -60
     result = []
     for entries in names:

@@ -8,13 +8,21 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ebm_ref.oracle.vectors import boltzmann_vectors, learning_vectors, philox_vectors, rbm_vectors
+from ebm_ref.oracle.vectors import (
+    boltzmann_vectors,
+    grbm_vectors,
+    langevin_vectors,
+    learning_vectors,
+    philox_vectors,
+    rbm_vectors,
+)
 from ebm_ref.oracle.vectors.encoding import precise
 from ebm_ref.oracle.vectors.notes import notes_for
 
 HERE = Path(__file__).parent
 FORMAT = "ebm-ref-vectors/1"
 VERSION = "2026.1"  # the calendar version of the vectors: a released file never changes, new ones get a new version
+CONTINUOUS_VERSION = "2026.2"
 METHOD = (
     "mpmath at 60 digits by two routes that share no formula (sums over the table of all joint weights; factorised"
     " formulas,"
@@ -61,6 +69,48 @@ BOLTZMANN = {
     "kernels": "gibbs: units 0, 1, ..., n-1 one after the other; gibbs_random, gibbs_palindromic, metropolis as for"
     " the RBM",
 }
+NUMBERS = {key: SHARED[key] for key in ("numbers", "decimal", "test_ratio", "condition", "result", "log", "overrides")}
+GRBM_METHOD = (
+    "mpmath at 60 digits by two routes that share no formula (the mixture found by completing the square, with Bayes'"
+    " rule; the energy as defined, with softplus, the trapezoidal rule and finite differences at 200 digits), which"
+    " agree to 1e-40 of the scale"
+)
+GRBM = {
+    "energy": "sum (v-mu)^2/(2 s2) - (v/s2)'Wh - b'h, s2 = exp(log_var) by visible unit; v real, h 01",
+    "W_layout": "[n_visible, n_hidden] row-major",
+    "state_index": "of hidden states: sum_j h_j 2^j; lists over all h, mixture weights too, are in this order",
+    "quantities": "all begin with grbm_; data: rows of v; known: 1 where the visible unit is given",
+    "free_energy": "-log sum_h exp(-energy); hidden_free_energy: -log of the integral of exp(-energy) over v",
+    "score": "minus the derivative by v: of the free energy; score_given_hidden: of the energy",
+    "energy_gradient": "derivatives of the energy, flat: W row by row, then mu, log_var, b",
+    "log_likelihood_gradient": "ascent of the mean over the rows; flat as the gradient of the energy",
+    "hidden_machine": "p(h) is proportional to exp(h'Jh/2 + c'h): couplings J (zero diagonal), fields c",
+    "scaled": "sum (v-mu)^2/(2 sigma^2) - (v/sigma)'W'h - b'h; gradients of it hold W', not W, when sigma moves",
+    "centred": "sum (v-mu)^2/(2 s2) - ((v-mu)/s2)'Wh - b'h",
+    "natural": "sum gamma v^2/2 - theta'v - v'W'h - b'h + constant",
+}
+LANGEVIN_METHOD = (
+    "mpmath at 60 digits by two routes that share no formula (densities of the proposals written out, moves one by"
+    " one, the Lyapunov equation by doubling; simplified closed forms, eigenvalues, gradients by finite differences at"
+    " 200 digits), which agree to 1e-40 of the scale"
+)
+LANGEVIN = {
+    "target": "exp(-E(x)/T); E by the model's arrays. mean, precision: (x-m)'P(x-m)/2; quartic a, quadratic b,"
+    " linear c: sum a x^4/4 - b x^2/2 - c x; W, mu, log_var, b: the free energy of gaussian_bernoulli_rbm.json",
+    "move": "x' = x - lam g + sqrt(2 lam T) z, g = dE/dx, lam = step_size (a number for each coordinate),"
+    " T = temperature",
+    "ula_trace": "the states after the moves with the normals z[0], z[1], ...",
+    "mala_log_proposal": "log density of proposal under one move from x, with its constant",
+    "mala_log_ratio": "log pi(x') q(x|x') - log pi(x) q(x'|x), x' = proposal, not cut off at 0",
+    "mala_trace": "as ula_trace; x' is accepted if u[t] < exp(log ratio), else x stays",
+    "ula_law": "ula_mean, ula_covariance: after k moves from x; stationary; bias: minus T P^-1; KL: of the stationary"
+    " law from the target, in nats",
+    "sampled_temperature": "of x' = x - lam g + s z, lam = step_size, s = noise",
+    "leapfrog": "n_leapfrog times p <- p - e g/(2T), x <- x + e p, p <- p - e g/(2T), e = step_size; the end point",
+    "hmc_log_ratio": "H(x, p) - H at the end point, H = E/T + |p|^2/2",
+    "gibbs_langevin": "inner moves v <- v - eta (v-m(h))/s2 + sqrt(2 eta) z, eta = step_sizes[0], [1], ...:"
+    " v' ~ N(rho v + (1-rho) m(h), tau2), then h' ~ p(.|v'); ratio pi(v',h') q(back) / (pi(v,h) q(there)), in logs",
+}
 PHILOX = {
     "words": "32-bit words as 8 hexadecimal digits, word 0 first; counter (4 words), key (2 words), output (4 words)",
     "result": "valid: must be equal",
@@ -68,7 +118,12 @@ PHILOX = {
 
 
 def document(
-    algorithm: str, schema: str, conventions: dict[str, str], method: str, groups: list[dict[str, Any]]
+    algorithm: str,
+    schema: str,
+    conventions: dict[str, str],
+    method: str,
+    groups: list[dict[str, Any]],
+    version: str = VERSION,
 ) -> dict[str, Any]:
     """One file as a dictionary; ids must be unique within it."""
     ids = [test["tcId"] for group in groups for test in group["tests"]]
@@ -78,16 +133,16 @@ def document(
         "format": FORMAT,
         "algorithm": algorithm,
         "schema": schema,
-        "generator": {"name": "ebm_ref", "version": VERSION, "method": method},
+        "generator": {"name": "ebm_ref", "version": version, "method": method},
         "conventions": conventions,
         "notes": notes_for(groups),
         "numberOfTests": len(ids),
-        "testGroups": groups,
+        "testGroups": [{**group, "source": {**group["source"], "version": version}} for group in groups],
     }
 
 
 def documents() -> dict[str, dict[str, Any]]:
-    """All files: name -> contents.  Takes a few seconds."""
+    """All files: name -> contents.  Takes some ten seconds."""
     mp = precise()
     rbm = rbm_vectors.groups(mp) + learning_vectors.groups(mp)
     machine = boltzmann_vectors.groups(mp)
@@ -96,6 +151,22 @@ def documents() -> dict[str, dict[str, Any]]:
         "bernoulli_rbm.json": document("bernoulli-rbm", "bernoulli_rbm_v1.json", {**RBM, **SHARED}, METHOD, rbm),
         "boltzmann_machine.json": document(
             "boltzmann-machine", "boltzmann_machine_v1.json", {**BOLTZMANN, **SHARED}, METHOD, machine
+        ),
+        "gaussian_bernoulli_rbm.json": document(
+            "gaussian-bernoulli-rbm",
+            "gaussian_bernoulli_rbm_v1.json",
+            {**GRBM, **NUMBERS},
+            GRBM_METHOD,
+            grbm_vectors.groups(mp),
+            CONTINUOUS_VERSION,
+        ),
+        "langevin.json": document(
+            "langevin",
+            "langevin_v1.json",
+            {**LANGEVIN, **NUMBERS},
+            LANGEVIN_METHOD,
+            langevin_vectors.groups(mp),
+            CONTINUOUS_VERSION,
         ),
         "philox4x32.json": document("philox4x32-10", "philox4x32_v1.json", PHILOX, words, philox_vectors.groups()),
     }
