@@ -1,0 +1,104 @@
+"""Sums of the rows that are switched on:  out = bias + sum_i s_i W_i,  i ascending, rows with s_i = 0 left out.
+
+Where every state is 0 or 1 and a row is long enough, PANEL columns of the sum stay in vector registers while the rows
+pass by: a load and an addition for each vector, and no store.  The last panel ends with the row and overlaps its
+neighbour, so no columns are left over.  ``add_listed`` says the same in NumPy, one addition after the other; products
+with other states round before they are added (nothing is fused), so a sum has the same bits by either way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ebm_ref.compile import jit, vector_code
+
+LANES, N_VECTORS = 4, 8  # float64 in a register; sums that wait for one another's turn: an addition takes three cycles
+PANEL = LANES * N_VECTORS
+ZERO, S61 = np.uint64(0), np.uint64(61)
+
+
+def add_listed(out, listed, weights, c):
+    """out[0, c : c + PANEL] += weights[i, c : c + PANEL] for each i in listed (n,)."""
+    for i in listed:
+        out[0, c : c + PANEL] += weights[i, c : c + PANEL]
+
+
+def listed_code(
+    builder: Any, element: Any, bits: int, out: Any, listed: Any, weights: Any, c: Any, width: Any, n: Any, stride: Any
+) -> None:
+    """The same in LLVM."""
+    from llvmlite import ir
+
+    i64, vector = ir.IntType(64), ir.VectorType(element, LANES)
+
+    def vectors(base: Any, row: Any) -> list[Any]:
+        """Addresses of the panel's vectors in a row."""
+        first = builder.add(builder.mul(row, stride), c)
+        offsets = [builder.add(first, i64(LANES * v)) for v in range(N_VECTORS)]
+        return [builder.bitcast(builder.gep(base, [offset]), vector.as_pointer()) for offset in offsets]
+
+    def load(pointer: Any) -> Any:
+        value = builder.load(pointer)
+        value.align = bits // 8
+        return value
+
+    targets = vectors(out, i64(0))
+    first = [load(target) for target in targets]
+    before, (loop, after, end) = builder.block, map(builder.append_basic_block, ("row", "done", "end"))
+    builder.cbranch(builder.icmp_signed("<", i64(0), n), loop, end)
+    builder.position_at_end(loop)
+    k, sums = builder.phi(i64), [builder.phi(vector) for _ in targets]
+    row = vectors(weights, builder.load(builder.gep(listed, [k])))
+    new = [builder.fadd(total, load(term)) for total, term in zip(sums, row, strict=True)]
+    following = builder.add(k, i64(1))
+    for phi, start, step in [(k, i64(0), following), *zip(sums, first, new, strict=True)]:
+        phi.add_incoming(start, before)
+        phi.add_incoming(step, loop)
+    builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
+    builder.position_at_end(after)
+    for total, target in zip(new, targets, strict=True):
+        builder.store(total, target).align = bits // 8
+    builder.branch(end)
+    builder.position_at_end(end)
+
+
+add_listed_rows = vector_code(listed_code, add_listed)
+
+
+def list_ones(listed, states):
+    """Numbers of the states that are 1, where all are 0 or 1: without a branch, 1.0 alone having bit 61."""
+    n = ZERO
+    for i in range(len(states)):
+        listed[n] = i
+        n += np.uint64(np.float64(states[i]).view(np.int64)) >> S61
+    return n
+
+
+list_ones = jit(list_ones)
+
+
+def add_some_rows(out, bias, states, weights, listed):
+    """out (1, width) = bias + states @ weights as above; ``listed`` (terms,), uint64, is scratch."""
+    others, width = False, out.shape[1]
+    for i in range(len(states)):
+        others |= (states[i] != 0.0) & (states[i] != 1.0)
+    for j in range(width):
+        out[0, j] = bias[j]
+    if others or width < PANEL:
+        for i in range(len(states)):
+            s, row = states[i], weights[i]
+            if s != 0.0:
+                for j in range(width):
+                    out[0, j] += s * row[j]
+        return
+    n = list_ones(listed, states)
+    for start in range(0, width, PANEL):
+        c = min(start, width - PANEL)
+        for j in range(c, start):
+            out[0, j] = bias[j]
+        add_listed_rows(out, listed[:n], weights, c)
+
+
+add_some_rows = jit(add_some_rows)

@@ -1,0 +1,84 @@
+"""Many updates in one compiled call, where kernels/contrastive has the loop: CD or PCD, an RBM, plain ``sgd``.
+
+``advance`` returns how many updates it made.  None means that ``fit`` takes the next one by the estimator and the
+optimiser, which are the readable twin, bit for bit: another estimator, optimiser or model; a machine so large that the
+estimator's threads pay; an update that leaves the finite numbers, of which the general way says what is wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ebm_ref.kernels.contrastive import Carried, Room, contrastive_updates
+from ebm_ref.kernels.noise import Stream
+from ebm_ref.learning.estimators import ContrastiveDivergence, PersistentContrastiveDivergence
+from ebm_ref.learning.optimisers import Sgd, rate
+from ebm_ref.models.rbm import RBM
+
+MOST_WORK = 2e6  # multiply-adds of a product; beyond, several threads are faster
+CALL_WORK = 3e8  # multiply-adds of a call, some 0.1 s: so long do Ctrl-C and the progress bar wait
+
+
+def purpose(model: Any, estimator: Any, optimizer: Any) -> str | None:
+    """Of the negatives' random numbers, where the compiled loop knows model, estimator and optimiser."""
+    if type(model) is not RBM or type(optimizer) is not Sgd or model.n_hidden == 0:
+        return None
+    if type(estimator) is PersistentContrastiveDivergence:
+        return "persistent"
+    plain = ("sample", "probabilities", "probabilities")
+    if type(estimator) is ContrastiveDivergence and estimator.k:
+        return "negative" if (estimator.visible, estimator.positive, estimator.negative) == plain else None
+    return None
+
+
+def advance(run: Any, estimator: Any, optimizer: Any, data: np.ndarray, order, size: int, seed: int, most: int) -> int:
+    """Up to ``most`` updates of ``run`` (learning/fit), update t on the rows order[size t : size (t + 1)]; how many."""
+    model, chains = run.model, run.chains
+    name = purpose(model, estimator, optimizer)
+    work = (size + len(chains)) * model.W.size if name else 0
+    if name is None or work > MOST_WORK:
+        return 0
+    n = min(most, max(1, int(CALL_WORK / (work * (3 + 2 * estimator.k)))))
+    if name == "negative":
+        chains = np.empty((0, model.n_units))
+    carried = Carried(*map(twice, (model.W, model.a, model.b, *velocities(run.state, model), chains)))
+    rates = [rate(optimizer.lr, run.update + t) for t in range(n)]
+    keep = np.array([1.0 - lr * optimizer.weight_decay for lr in rates], dtype=np.float64)
+    done = contrastive_updates(
+        data, order, size, carried, room(model, size, len(chains)), estimator.k, np.array(rates, dtype=np.float64),
+        keep, optimizer.momentum, run.update, Stream(seed, name).address,
+    )  # fmt: skip
+    W, a, b, vW, va, vb, chains = (array[done % 2] for array in carried)
+    run.model, run.update = RBM(W, a, b), run.update + done
+    run.state = (RBM(vW, va, vb),) if run.state else ()
+    run.chains = chains.copy() if name == "persistent" else run.chains
+    return done
+
+
+def twice(array: np.ndarray) -> np.ndarray:
+    """The state before and after an update."""
+    return np.stack([array, array])
+
+
+def velocities(state: tuple[Any, ...], model: RBM) -> tuple[np.ndarray, ...]:
+    """Those of W, a, b; without momentum there are none."""
+    if state:
+        return state[0].W, state[0].a, state[0].b
+    return np.empty((model.n_visible, 0)), np.empty(0), np.empty(0)
+
+
+def room(model: RBM, n: int, n_chains: int) -> Room:
+    """Scratch for batches of n rows."""
+    nv, nh = model.W.shape
+    m = n_chains or n
+
+    def empty(*shape: int) -> np.ndarray:
+        return np.empty(shape)
+
+    return Room(
+        empty(n, nv), empty(m, nv), empty(nv, n), empty(nv, m), empty(n, nh), empty(m, nh), empty(nh, nv), empty(1, nh),
+        empty(1, nv), empty(nh), empty(nh), np.zeros(nh), empty(nv), empty(nv), empty(1, nh), empty(1, nh),
+        np.empty(max(nv, nh) + 8, np.uint32), np.empty(max(nv, nh, n, m), np.uint64),
+    )  # fmt: skip
