@@ -5,8 +5,7 @@ batch, n of them; negatives y, m of them, k sweeps away from the same rows (CD) 
 (1) p = sigmoid(b + xW),  h ~ p,  y ~ sigmoid(a + hW'),  ...,  q = sigmoid(b + yW)       sums by kernels/row_sums
 (2) gW = x'p / n - y'q / m,   ga = mean x - mean y,   gb = mean p - mean q,              times the batch's share
 (3) v <- momentum v + g,   theta <- keep theta + lr v;   keep = 1 - lr decay for W, 1 for biases
-(4) h_j = 1[U < p_j].  Its first word says u <= U < u + 2^-32, so u < p_j decides where |u - p_j| >= MARGIN, which also
-    covers the 1e-15 between p_j and the sigmoid of maths/scalars; elsewhere the exact rule of maths/philox decides.
+(4) h_j = 1[U < p_j] by the quick comparison of kernels/gibbs_batch (3), near ties by the exact rule.
 Small batches of small machines, so one thread.  Parameters, velocities and chains are held twice: an update reads one
 copy and writes the other, and one that leaves the finite numbers has not happened.
 """
@@ -16,12 +15,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ebm_ref.compile import jit
+from ebm_ref.kernels.gibbs_batch import MARGIN, ZERO, gap
 from ebm_ref.kernels.row_sums import add_some_rows
 from ebm_ref.maths.philox import LOW32, S2, S32, bernoulli, philox4x32_inlined
 from ebm_ref.maths.scalars import sigmoid, sigmoid_from
-from ebm_ref.maths.smooth import exp_minus
+from ebm_ref.maths.smooth import EXP, exp_reduced, exp_restored, horner
 
-MARGIN, TWO_MINUS_32 = 2.0**-31, 2.0**-32
 LINE = 8  # float64 in a cache line
 LARGEST = np.finfo(np.float64).max
 
@@ -38,32 +37,36 @@ class Carried(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Scratch: samples and their transposes, statistics, logits and probabilities of one chain."""
+    """Scratch: samples, statistics, logits; n rows of data, m negatives, l the larger of the two."""
 
     x: np.ndarray  # (n, nv)
-    y: np.ndarray  # (n or m, nv)
+    y: np.ndarray  # (m, nv)
+    h: np.ndarray  # (m, nh)
     xT: np.ndarray  # (nv, n)
-    yT: np.ndarray
+    yT: np.ndarray  # (nv, m)
     p: np.ndarray  # (n, nh)
-    q: np.ndarray  # (n or m, nh)
+    q: np.ndarray  # (m, nh)
+    c: np.ndarray  # (l, nh)
+    z: np.ndarray  # (m, nv)
     WT: np.ndarray  # (nh, nv)
-    c: np.ndarray  # (1, nh)
-    z: np.ndarray  # (1, nv)
-    h: np.ndarray  # (nh,), as are the next two
-    hidden: np.ndarray
-    zeros: np.ndarray
-    visible: np.ndarray  # (nv,), as is the next
-    ga: np.ndarray
-    positive: np.ndarray  # (1, nh), as is the next: rows of the sums in (2)
-    negative: np.ndarray
-    words: np.ndarray  # a row's, uint32
+    gW: np.ndarray  # (nv, nh), as is the next: the two sums of (2)
+    other: np.ndarray
+    means: np.ndarray  # (2, max(nv, nh))
+    zeros: np.ndarray  # (nh,)
+    words: np.ndarray  # those of a row, uint32
     listed: np.ndarray  # numbers of rows, uint64
 
 
-def fill_probabilities(p, logits):
-    """sigmoid, by the exponential of maths/smooth: the loop vectorises."""
-    for j in range(len(p)):
-        p[j] = sigmoid_from(logits[j], exp_minus(abs(logits[j])))
+def hidden_probabilities(p, logits, scratch):
+    """sigmoid.  Three loops, since in one each number would wait for a long chain of others; the bits of the twin's."""
+    for r in range(len(p)):
+        own, z = p[r], logits[r]
+        for j in range(len(z)):
+            own[j], scratch[j] = exp_reduced(abs(z[j]))
+        for j in range(len(z)):
+            own[j] = horner(EXP, own[j])
+        for j in range(len(z)):
+            own[j] = sigmoid_from(z[j], exp_restored(own[j], scratch[j]))
 
 
 def fill_words(words, first_block, chain, step, purpose, k0, k1):
@@ -78,52 +81,32 @@ def fill_words(words, first_block, chain, step, purpose, k0, k1):
         words[4 * block + 3] = w3
 
 
-def draw(states, p, logits, words, first_unit, chain, step, address):
+def draw(states, logits, words, first_unit, chain, step, address):
     """(4); unit first_unit + j has its address, its first word is number first_unit % 4 + j of ``words``."""
-    purpose, k0, k1, margin = address[0], address[1], address[2], MARGIN
+    purpose, k0, k1, margin = address[0], address[1], address[2], np.float32(MARGIN)
     skipped, undecided = first_unit % 4, False
-    fill_words(words[: (skipped + len(p) + 3) // 4 * 4], np.uint64(first_unit) >> S2, chain, step, purpose, k0, k1)
+    fill_words(words[: (skipped + len(states) + 3) // 4 * 4], np.uint64(first_unit) >> S2, chain, step, purpose, k0, k1)
     own = words[skipped:]
     for j in range(len(states)):
-        above = TWO_MINUS_32 * np.float64(np.int64(own[j])) - p[j]
-        states[j] = 1.0 if above < 0.0 else 0.0
+        above = gap(logits[j], own[j])
+        states[j] = 1.0 if above < ZERO else 0.0
         undecided |= not abs(above) >= margin
     if undecided:
         for j in range(len(states)):
-            if not abs(TWO_MINUS_32 * np.float64(np.int64(own[j])) - p[j]) >= margin:
+            if not abs(gap(logits[j], own[j])) >= margin:
                 unit, word = np.uint64(first_unit + j), np.uint64(own[j])
                 states[j] = bernoulli(sigmoid(logits[j]), word, unit, chain, step, purpose, k0, k1)
 
 
-fill_probabilities, fill_words = jit(fill_probabilities), jit(fill_words)
-draw = jit(draw)
+def draw_rows(states, logits, words, first_unit, step, address):
+    """Row r is chain r of the address."""
+    for r in range(len(states)):
+        draw(states[r], logits[r], words, first_unit, address[3] + np.uint64(r), step, address)
 
 
-def fill_layer(states, p, logits, given, bias, weights, first_unit, chain, step, address, room):
-    """(1): probabilities of a layer given the other, and states drawn with them.  logits (1, units)."""
-    add_some_rows(logits, bias, given, weights, room.listed)
-    fill_probabilities(p, logits[0])
-    draw(states, p, logits[0], room.words, first_unit, chain, step, address)
-
-
-fill_layer = jit(fill_layer)
-
-
-def sweep_chain(y, h, p, W, a, b, k, chain, first_step, address, room):
-    """k sweeps of block Gibbs from y (nv,) to y and h; p is that of the first hidden layer."""
-    for t in range(k):
-        step = first_step + np.uint64(t)
-        fill_layer(h, p if t == 0 else room.hidden, room.c, y, b, W, len(a), chain, step, address, room)
-        fill_layer(y, room.visible, room.z, h, a, room.WT, 0, chain, step, address, room)
-
-
-def hidden_probabilities(p, x, W, b, room):
-    """(1)."""
-    add_some_rows(room.c, b, x, W, room.listed)
-    fill_probabilities(p, room.c[0])
-
-
-sweep_chain, hidden_probabilities = jit(sweep_chain), jit(hidden_probabilities)
+hidden_probabilities, fill_words = jit(hidden_probabilities), jit(fill_words)
+draw = jit(draw, flags=("contract",))
+draw_rows = jit(draw_rows)
 
 
 def transpose(out, x):
@@ -173,44 +156,53 @@ def move(new, old, new_v, old_v, g, share, momentum, lr, keep):
 move = jit(move)
 
 
-def sample(now, n, carried, room, k, step, address):
+def sample(now, n, carried, room, k, start, address):
     """(1): p of the n rows x, negatives y and their q; returns how many those are.  PCD's chains go to the new copy."""
     W, a, b, chains = carried.W[now], carried.a[now], carried.b[now], carried.chains
-    nv, m = len(a), chains.shape[1]
-    for r in range(n):
-        if m:
-            hidden_probabilities(room.p[r], room.x[r], W, b, room)
-        else:
-            room.y[r, :] = room.x[r]
-            sweep_chain(room.y[r], room.h, room.p[r], W, a, b, k, address[3] + np.uint64(r), step, address, room)
-    for r in range(m):
-        y, h = room.y[r], chains[1 - now, r, nv:]
-        y[:] = chains[now, r, :nv]
-        sweep_chain(y, h, room.hidden, W, a, b, k, address[3] + np.uint64(r), step, address, room)
-        chains[1 - now, r, :nv] = y
-    m = m if m else n
-    for r in range(m):
-        hidden_probabilities(room.q[r], room.y[r], W, b, room)
+    nv, persistent = len(a), chains.shape[1] > 0
+    m, x, p, listed, scratch = chains.shape[1] if persistent else n, room.x[:n], room.p[:n], room.listed, room.means[0]
+    y, h, c, z, q = room.y[:m], room.h[:m], room.c[:m], room.z[:m], room.q[:m]
+    if persistent:
+        add_some_rows(room.c[:n], b, x, W, listed)
+        hidden_probabilities(p, room.c, scratch)
+        y[:] = chains[now, :, :nv]
+    else:
+        y[:] = x
+    for t in range(k):
+        step = start + np.uint64(t)
+        add_some_rows(c, b, y, W, listed)
+        if t == 0 and not persistent:
+            hidden_probabilities(p, c, scratch)
+        draw_rows(h, c, room.words, nv, step, address)
+        add_some_rows(z, a, h, room.WT, listed)
+        draw_rows(y, z, room.words, 0, step, address)
+    add_some_rows(c, b, y, W, listed)
+    hidden_probabilities(q, c, scratch)
+    if persistent:
+        chains[1 - now, :, :nv], chains[1 - now, :, nv:] = y, h
     return m
 
 
 def ascend(now, n, m, carried, room, share, lr, keep, momentum):
     """(2) and (3); whether all new parameters are finite."""
-    new, finite = 1 - now, True
+    new, finite, gW, other = 1 - now, True, room.gW, room.other
     W, a, b, vW, va, vb = carried.W, carried.a, carried.b, carried.vW, carried.va, carried.vb
-    transpose(room.xT, room.x[:n])
-    transpose(room.yT, room.y[:m])
-    g, other = room.positive, room.negative
-    for i in range(W.shape[1]):
-        add_some_rows(g, room.zeros, room.xT[i, :n], room.p, room.listed)
-        add_some_rows(other, room.zeros, room.yT[i, :m], room.q, room.listed)
-        for j in range(W.shape[2]):
-            g[0, j] = g[0, j] / n - other[0, j] / m
-        finite &= move(W[new, i], W[now, i], vW[new, i], vW[now, i], g[0], share, momentum, lr, keep)
-    fill_mean_difference(room.ga, room.visible, room.x[:n], room.y[:m])
-    finite &= move(a[new], a[now], va[new], va[now], room.ga, share, momentum, lr, 1.0)
-    fill_mean_difference(g[0], other[0], room.p[:n], room.q[:m])
-    return finite & move(b[new], b[now], vb[new], vb[now], g[0], share, momentum, lr, 1.0)
+    x, y, p, q = room.x[:n], room.y[:m], room.p[:n], room.q[:m]
+    xT = room.xT.ravel()[: x.size].reshape((len(gW), n))
+    yT = room.yT.ravel()[: y.size].reshape((len(gW), m))
+    transpose(xT, x)
+    transpose(yT, y)
+    add_some_rows(gW, room.zeros, xT, p, room.listed)
+    add_some_rows(other, room.zeros, yT, q, room.listed)
+    for i in range(len(gW)):
+        for j in range(gW.shape[1]):
+            gW[i, j] = gW[i, j] / n - other[i, j] / m
+        finite &= move(W[new, i], W[now, i], vW[new, i], vW[now, i], gW[i], share, momentum, lr, keep)
+    ga, gb = room.means[0, : len(gW)], room.means[0, : gW.shape[1]]
+    fill_mean_difference(ga, room.means[1, : len(ga)], x, y)
+    finite &= move(a[new], a[now], va[new], va[now], ga, share, momentum, lr, 1.0)
+    fill_mean_difference(gb, room.means[1, : len(gb)], p, q)
+    return finite & move(b[new], b[now], vb[new], vb[now], gb, share, momentum, lr, 1.0)
 
 
 sample, ascend = jit(sample), jit(ascend)

@@ -1,7 +1,7 @@
 """Sums of the rows that are switched on:  out = bias + sum_i s_i W_i,  i ascending, rows with s_i = 0 left out.
 
-Where every state is 0 or 1 and a row is long enough, PANEL columns of the sum stay in vector registers while the rows
-pass by: a load and an addition for each vector, and no store.  The last panel ends with the row and overlaps its
+Where every state is 0 or 1 and a row is long enough, PANEL columns of a sum stay in vector registers while the rows of W
+pass by, a load and an addition for each vector, and these columns of W in the first-level cache.  The last panel ends with the row and overlaps its
 neighbour, so no columns are left over.  ``add_listed`` says the same in NumPy, one addition after the other; products
 with other states round before they are added (nothing is fused), so a sum has the same bits by either way.
 """
@@ -80,25 +80,35 @@ list_ones = jit(list_ones)
 
 
 def add_some_rows(out, bias, states, weights, listed):
-    """out (1, width) = bias + states @ weights as above; ``listed`` (terms,), uint64, is scratch."""
+    """out (n, width) = bias + states @ weights as above; ``listed`` (n, 1 + terms), uint64, is scratch."""
     others, width = False, out.shape[1]
-    for i in range(len(states)):
-        others |= (states[i] != 0.0) & (states[i] != 1.0)
-    for j in range(width):
-        out[0, j] = bias[j]
+    for r in range(len(states)):
+        for i in range(states.shape[1]):
+            others |= (states[r, i] != 0.0) & (states[r, i] != 1.0)
+        for j in range(width):
+            out[r, j] = bias[j]
     if others or width < PANEL:
-        for i in range(len(states)):
-            s, row = states[i], weights[i]
-            if s != 0.0:
-                for j in range(width):
-                    out[0, j] += s * row[j]
+        for r in range(len(states)):
+            add_row_by_row(out[r], states[r], weights)
         return
-    n = list_ones(listed, states)
+    for r in range(len(states)):
+        listed[r, 0] = list_ones(listed[r, 1:], states[r])
     for start in range(0, width, PANEL):
         c = min(start, width - PANEL)
-        for j in range(c, start):
-            out[0, j] = bias[j]
-        add_listed_rows(out, listed[:n], weights, c)
+        for r in range(len(states)):
+            for j in range(c, start):
+                out[r, j] = bias[j]
+            add_listed_rows(out[r : r + 1], listed[r, 1 : np.uint64(1) + listed[r, 0]], weights, c)
 
 
+def add_row_by_row(out, states, weights):
+    """out += states @ weights, whatever the states and however short the rows."""
+    for i in range(len(states)):
+        s, row = states[i], weights[i]
+        if s != 0.0:
+            for j in range(len(out)):
+                out[j] += s * row[j]
+
+
+add_row_by_row = jit(add_row_by_row)
 add_some_rows = jit(add_some_rows)

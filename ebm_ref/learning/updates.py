@@ -7,6 +7,7 @@ estimator's threads pay; an update that leaves the finite numbers, of which the 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,9 @@ def advance(run: Any, estimator: Any, optimizer: Any, data: np.ndarray, order, s
 
 def twice(array: np.ndarray) -> np.ndarray:
     """The state before and after an update."""
-    return np.stack([array, array])
+    both = aligned((2, *array.shape))
+    both[:] = array
+    return both
 
 
 def velocities(state: tuple[Any, ...], model: RBM) -> tuple[np.ndarray, ...]:
@@ -73,12 +76,17 @@ def room(model: RBM, n: int, n_chains: int) -> Room:
     """Scratch for batches of n rows."""
     nv, nh = model.W.shape
     m = n_chains or n
-
-    def empty(*shape: int) -> np.ndarray:
-        return np.empty(shape)
-
+    most = max(n, m, nv, nh)
     return Room(
-        empty(n, nv), empty(m, nv), empty(nv, n), empty(nv, m), empty(n, nh), empty(m, nh), empty(nh, nv), empty(1, nh),
-        empty(1, nv), empty(nh), empty(nh), np.zeros(nh), empty(nv), empty(nv), empty(1, nh), empty(1, nh),
-        np.empty(max(nv, nh) + 8, np.uint32), np.empty(max(nv, nh, n, m), np.uint64),
+        *map(aligned, ((n, nv), (m, nv), (m, nh), (nv, n), (nv, m), (n, nh), (m, nh), (max(n, m), nh))),
+        *map(aligned, ((m, nv), (nh, nv), (nv, nh), (nv, nh), (2, most))),
+        np.zeros(nh), np.empty(most + 8, np.uint32), np.empty((most, 1 + most), np.uint64),
     )  # fmt: skip
+
+
+def aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """An array that starts with a cache line, so that fewer vectors lie across two."""
+    size = math.prod(shape)
+    room = np.empty(size + 7)
+    first = -room.ctypes.data % 64 // 8
+    return room[first : first + size].reshape(shape)
