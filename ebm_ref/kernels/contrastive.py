@@ -15,19 +15,21 @@ from typing import NamedTuple
 import numpy as np
 
 from ebm_ref.compile import jit
-from ebm_ref.kernels.gibbs_batch import MARGIN, ZERO, gap
+from ebm_ref.kernels.gibbs_batch import CLOSE, FAR, MARGIN, ZERO, gap
 from ebm_ref.kernels.row_sums import add_some_rows
+from ebm_ref.kernels.statistics import fill_mean_difference
 from ebm_ref.maths.philox import LOW32, S2, S32, bernoulli, philox4x32_inlined
 from ebm_ref.maths.scalars import sigmoid, sigmoid_from
 from ebm_ref.maths.smooth import EXP, exp_reduced, exp_restored, horner
 
-LINE = 8  # float64 in a cache line
+LINE, WHOLE = 8, 16  # float64 in a cache line; 32-bit numbers in two registers
 LARGEST = np.finfo(np.float64).max
+
 
 class Carried(NamedTuple):
     """What an update changes: the first axis holds it before and after.  m = 0 for CD; without momentum v is empty."""
 
-    W: np.ndarray  # (2, nv, nh)
+    W: np.ndarray  # (2, nv, at least nh)
     a: np.ndarray  # (2, nv)
     b: np.ndarray  # (2, nh)
     vW: np.ndarray  # velocities
@@ -44,16 +46,17 @@ class Room(NamedTuple):
     h: np.ndarray  # (m, nh)
     xT: np.ndarray  # (nv, n)
     yT: np.ndarray  # (nv, m)
-    p: np.ndarray  # (n, nh)
-    q: np.ndarray  # (m, nh)
+    p: np.ndarray  # (n, at least nh)
+    q: np.ndarray  # (m, at least nh)
     c: np.ndarray  # (l, nh)
     z: np.ndarray  # (m, nv)
-    WT: np.ndarray  # (nh, nv)
+    WT: np.ndarray  # (nh, at least nv)
     gW: np.ndarray  # (nv, nh), as is the next: the two sums of (2)
     other: np.ndarray
     means: np.ndarray  # (2, max(nv, nh))
     zeros: np.ndarray  # (nh,)
-    words: np.ndarray  # those of a row, uint32
+    words: np.ndarray  # of a row, uint32, with WHOLE to spare; gaps likewise, float32
+    gaps: np.ndarray
     listed: np.ndarray  # numbers of rows, uint64
 
 
@@ -81,27 +84,31 @@ def fill_words(words, first_block, chain, step, purpose, k0, k1):
         words[4 * block + 3] = w3
 
 
-def draw(states, logits, words, first_unit, chain, step, address):
+def draw(states, logits, words, gaps, first_unit, chain, step, address):
     """(4); unit first_unit + j has its address, its first word is number first_unit % 4 + j of ``words``."""
     purpose, k0, k1, margin = address[0], address[1], address[2], np.float32(MARGIN)
-    skipped, undecided = first_unit % 4, False
-    fill_words(words[: (skipped + len(states) + 3) // 4 * 4], np.uint64(first_unit) >> S2, chain, step, purpose, k0, k1)
+    n, skipped, close = len(states), first_unit % 4, FAR
+    whole = (n + WHOLE - 1) // WHOLE * WHOLE  # nothing is left over for a slow loop over single numbers
+    fill_words(words[: whole + WHOLE * (skipped > 0)], np.uint64(first_unit) >> S2, chain, step, purpose, k0, k1)
     own = words[skipped:]
-    for j in range(len(states)):
-        above = gap(logits[j], own[j])
-        states[j] = 1.0 if above < ZERO else 0.0
-        undecided |= not abs(above) >= margin
-    if undecided:
-        for j in range(len(states)):
-            if not abs(gap(logits[j], own[j])) >= margin:
+    for j in range(n):
+        gaps[j] = logits[j]
+    for j in range(whole):  # numbers of 32 bits alone, so that eight fill a register
+        gaps[j] = gap(gaps[j], own[j])
+        close = np.int32(close | (FAR if abs(gaps[j]) >= margin else CLOSE))
+    for j in range(n):
+        states[j] = 1.0 if gaps[j] < ZERO else 0.0
+    if close:
+        for j in range(n):
+            if not abs(gaps[j]) >= margin:
                 unit, word = np.uint64(first_unit + j), np.uint64(own[j])
                 states[j] = bernoulli(sigmoid(logits[j]), word, unit, chain, step, purpose, k0, k1)
 
 
-def draw_rows(states, logits, words, first_unit, step, address):
+def draw_rows(states, logits, room, first_unit, step, address):
     """Row r is chain r of the address."""
     for r in range(len(states)):
-        draw(states[r], logits[r], words, first_unit, address[3] + np.uint64(r), step, address)
+        draw(states[r], logits[r], room.words, room.gaps, first_unit, address[3] + np.uint64(r), step, address)
 
 
 hidden_probabilities, fill_words = jit(hidden_probabilities), jit(fill_words)
@@ -111,33 +118,17 @@ draw_rows = jit(draw_rows)
 
 def transpose(out, x):
     """A cache line of ``out`` at a time."""
-    for line in range(0, len(x), LINE):
-        for j in range(x.shape[1]):
-            for i in range(line, min(line + LINE, len(x))):
-                out[j, i] = x[i, j]
-
-
-def add_column_sums(out, x):
-    """From the first row on."""
-    for r in range(len(x)):
+    whole = len(x) - len(x) % LINE
+    for line in range(0, whole, LINE):
         for j in range(len(out)):
-            out[j] += x[r, j]
+            for i in range(LINE):
+                out[j, line + i] = x[line + i, j]
+    for j in range(len(out)):
+        for i in range(whole, len(x)):
+            out[j, i] = x[i, j]
 
 
-transpose, add_column_sums = jit(transpose), jit(add_column_sums)
-
-
-def fill_mean_difference(g, scratch, x, y):
-    """Means of the columns of x minus those of y."""
-    for j in range(len(g)):
-        g[j] = scratch[j] = 0.0
-    add_column_sums(g, x)
-    add_column_sums(scratch, y)
-    for j in range(len(g)):
-        g[j] = g[j] / len(x) - scratch[j] / len(y)
-
-
-fill_mean_difference = jit(fill_mean_difference)
+transpose = jit(transpose)
 
 
 def move(new, old, new_v, old_v, g, share, momentum, lr, keep):
@@ -173,9 +164,9 @@ def sample(now, n, carried, room, k, start, address):
         add_some_rows(c, b, y, W, listed)
         if t == 0 and not persistent:
             hidden_probabilities(p, c, scratch)
-        draw_rows(h, c, room.words, nv, step, address)
+        draw_rows(h, c, room, nv, step, address)
         add_some_rows(z, a, h, room.WT, listed)
-        draw_rows(y, z, room.words, 0, step, address)
+        draw_rows(y, z, room, 0, step, address)
     add_some_rows(c, b, y, W, listed)
     hidden_probabilities(q, c, scratch)
     if persistent:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ebm_ref.compile import jit, vector_code
 
-LANES, N_VECTORS = 4, 8  # float64 in a register; sums that wait for one another's turn: an addition takes three cycles
+LANES, N_VECTORS = 4, 9  # float64 in a register; registers with sums, enough that none waits for its own addition
 PANEL = LANES * N_VECTORS
 ZERO, S61 = np.uint64(0), np.uint64(61)
 
@@ -80,7 +80,10 @@ list_ones = jit(list_ones)
 
 
 def add_some_rows(out, bias, states, weights, listed):
-    """out (n, width) = bias + states @ weights as above; ``listed`` (n, 1 + terms), uint64, is scratch."""
+    """out (n, width) = bias + states @ weights as above; ``listed`` (n, 1 + terms), uint64, is scratch.
+
+    Rows of weights may be longer than those of out.
+    """
     others, width = False, out.shape[1]
     for r in range(len(states)):
         for i in range(states.shape[1]):

@@ -7,19 +7,21 @@ estimator's threads pay; an update that leaves the finite numbers, of which the 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
-from ebm_ref.kernels.contrastive import Carried, Room, contrastive_updates
+from ebm_ref.kernels.contrastive import LINE, WHOLE, Carried, Room, contrastive_updates
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.learning.estimators import ContrastiveDivergence, PersistentContrastiveDivergence
 from ebm_ref.learning.optimisers import Sgd, rate
 from ebm_ref.models.rbm import RBM
 
 MOST_WORK = 2e6  # multiply-adds of a product; beyond, several threads are faster
-CALL_WORK = 3e8  # multiply-adds of a call, some 0.1 s: so long do Ctrl-C and the progress bar wait
+CALL_WORK, CALL_SECONDS = (
+    3e8,
+    0.1,
+)  # multiply-adds of a call, and about how long Ctrl-C and the progress bar wait for it
 
 
 def purpose(model: Any, estimator: Any, optimizer: Any) -> str | None:
@@ -44,7 +46,9 @@ def advance(run: Any, estimator: Any, optimizer: Any, data: np.ndarray, order, s
     n = min(most, max(1, int(CALL_WORK / (work * (3 + 2 * estimator.k)))))
     if name == "negative":
         chains = np.empty((0, model.n_units))
-    carried = Carried(*map(twice, (model.W, model.a, model.b, *velocities(run.state, model), chains)))
+    W = spread(2 * model.n_visible, model.n_hidden).reshape((2, model.n_visible, -1))
+    W[:, :, : model.n_hidden] = model.W
+    carried = Carried(W, *map(twice, (model.a, model.b, *velocities(run.state, model), chains)))
     rates = [rate(optimizer.lr, run.update + t) for t in range(n)]
     keep = np.array([1.0 - lr * optimizer.weight_decay for lr in rates], dtype=np.float64)
     done = contrastive_updates(
@@ -52,7 +56,7 @@ def advance(run: Any, estimator: Any, optimizer: Any, data: np.ndarray, order, s
         keep, optimizer.momentum, run.update, Stream(seed, name).address,
     )  # fmt: skip
     W, a, b, vW, va, vb, chains = (array[done % 2] for array in carried)
-    run.model, run.update = RBM(W, a, b), run.update + done
+    run.model, run.update = RBM(W[:, : model.n_hidden], a, b), run.update + done
     run.state = (RBM(vW, va, vb),) if run.state else ()
     run.chains = chains.copy() if name == "persistent" else run.chains
     return done
@@ -60,9 +64,7 @@ def advance(run: Any, estimator: Any, optimizer: Any, data: np.ndarray, order, s
 
 def twice(array: np.ndarray) -> np.ndarray:
     """The state before and after an update."""
-    both = aligned((2, *array.shape))
-    both[:] = array
-    return both
+    return np.stack([array, array])
 
 
 def velocities(state: tuple[Any, ...], model: RBM) -> tuple[np.ndarray, ...]:
@@ -78,15 +80,18 @@ def room(model: RBM, n: int, n_chains: int) -> Room:
     m = n_chains or n
     most = max(n, m, nv, nh)
     return Room(
-        *map(aligned, ((n, nv), (m, nv), (m, nh), (nv, n), (nv, m), (n, nh), (m, nh), (max(n, m), nh))),
-        *map(aligned, ((m, nv), (nh, nv), (nv, nh), (nv, nh), (2, most))),
-        np.zeros(nh), np.empty(most + 8, np.uint32), np.empty((most, 1 + most), np.uint64),
+        x=np.empty((n, nv)), y=np.empty((m, nv)), h=np.empty((m, nh)), xT=np.empty((nv, n)), yT=np.empty((nv, m)),
+        p=spread(n, nh), q=spread(m, nh), c=np.empty((max(n, m), nh)), z=np.empty((m, nv)), WT=spread(nh, nv),
+        gW=np.empty((nv, nh)), other=np.empty((nv, nh)), means=np.empty((2, most)), zeros=np.zeros(nh),
+        words=np.empty(most + 2 * WHOLE, np.uint32), gaps=np.zeros(most + 2 * WHOLE, np.float32),
+        listed=np.empty((most, 1 + most), np.uint64),
     )  # fmt: skip
 
 
-def aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """An array that starts with a cache line, so that fewer vectors lie across two."""
-    size = math.prod(shape)
-    room = np.empty(size + 7)
-    first = -room.ctypes.data % 64 // 8
-    return room[first : first + size].reshape(shape)
+def spread(n: int, width: int) -> np.ndarray:
+    """n rows of at least ``width`` float64: whole cache lines, an odd number of them, so that no columns of a matrix
+    crowd into the same few places of the cache."""
+    lines = -(-width // LINE) | 1
+    room = np.empty((n * lines + 1) * LINE)
+    first = -room.ctypes.data % (8 * LINE) // 8
+    return room[first : first + n * lines * LINE].reshape((n, lines * LINE))
