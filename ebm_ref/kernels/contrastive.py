@@ -147,6 +147,16 @@ def move(new, old, new_v, old_v, g, share, momentum, lr, keep):
 move = jit(move)
 
 
+def copy(out, x):
+    """out[:] = x, for which Numba would compile the texts of errors too, for seconds."""
+    for r in range(len(x)):
+        for j in range(x.shape[1]):
+            out[r, j] = x[r, j]
+
+
+copy = jit(copy)
+
+
 def sample(now, n, carried, room, k, start, address):
     """(1): p of the n rows x, negatives y and their q; returns how many those are.  PCD's chains go to the new copy."""
     W, a, b, chains = carried.W[now], carried.a[now], carried.b[now], carried.chains
@@ -156,9 +166,9 @@ def sample(now, n, carried, room, k, start, address):
     if persistent:
         add_some_rows(room.c[:n], b, x, W, listed)
         hidden_probabilities(p, room.c, scratch)
-        y[:] = chains[now, :, :nv]
+        copy(y, chains[now, :, :nv])
     else:
-        y[:] = x
+        copy(y, x)
     for t in range(k):
         step = start + np.uint64(t)
         add_some_rows(c, b, y, W, listed)
@@ -170,7 +180,8 @@ def sample(now, n, carried, room, k, start, address):
     add_some_rows(c, b, y, W, listed)
     hidden_probabilities(q, c, scratch)
     if persistent:
-        chains[1 - now, :, :nv], chains[1 - now, :, nv:] = y, h
+        copy(chains[1 - now, :, :nv], y)
+        copy(chains[1 - now, :, nv:], h)
     return m
 
 
@@ -208,7 +219,8 @@ def contrastive_updates(data, order, size, carried, room, k, lr, keep, momentum,
     for t in range(len(lr)):
         now, chosen = t % 2, order[size * t : size * (t + 1)]
         for r in range(len(chosen)):
-            room.x[r, :] = data[chosen[r]]
+            for i in range(data.shape[1]):
+                room.x[r, i] = data[chosen[r], i]
         transpose(room.WT, carried.W[now])
         step = np.uint64((update + t) * k)
         m = sample(now, len(chosen), carried, room, k, step, address)

@@ -1,9 +1,10 @@
 """Sums of the rows that are switched on:  out = bias + sum_i s_i W_i,  i ascending, rows with s_i = 0 left out.
 
-Where every state is 0 or 1 and a row is long enough, PANEL columns of a sum stay in vector registers while the rows of W
-pass by, a load and an addition for each vector, and these columns of W in the first-level cache.  The last panel ends with the row and overlaps its
-neighbour, so no columns are left over.  ``add_listed`` says the same in NumPy, one addition after the other; products
-with other states round before they are added (nothing is fused), so a sum has the same bits by either way.
+Where every state is 0 or 1 and a row is long enough, PANEL columns of a sum stay in vector registers while the rows
+of W pass by, a load and an addition for each vector, and these columns of W in the first-level cache.  The last panel
+ends with the row and overlaps its neighbour, so no columns are left over.  ``add_listed`` says the same in NumPy, one
+addition after the other; products with other states round before they are added (nothing is fused), so a sum has the
+same bits by either way.
 """
 
 from __future__ import annotations

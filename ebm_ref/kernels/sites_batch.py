@@ -60,7 +60,9 @@ def settle(visit, field, first, margin, S, at_start, J, c, sites, chain, step, p
 settle = jit(settle)
 
 
-def visit_group(start, stop, fields, S, at_start, change, tiles, J, c, sites, margin, words, held, chain, step, address):
+def visit_group(
+    start, stop, fields, S, at_start, change, tiles, J, c, sites, margin, words, held, chain, step, address
+):
     """(2) to (4) of the visits start, ..., stop - 1; returns the block of units whose words are at hand."""
     purpose, k0, k1 = address[0], address[1], address[2]
     for v in range(start, stop):
@@ -97,7 +99,9 @@ def batch_site_sweeps(block, width, states, out, left, tiles, J, c, sites, margi
     left[block] = to_columns(S, states[first : first + n], 0, n) != FAR
     for t in range(0 if left[block] else n_steps):
         step, held = start + np.uint64(t), NO_BLOCK
-        at_start[:] = S
+        for i in range(n_units):
+            for k in range(width):
+                at_start[i, k] = S[i, k]
         for v in range(0, n_visits, GROUP):
             stop = min(v + GROUP, n_visits)
             for w in range(v, stop):

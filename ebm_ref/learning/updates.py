@@ -1,6 +1,6 @@
 """Many updates in one compiled call, where kernels/contrastive has the loop: CD or PCD, an RBM, plain ``sgd``.
 
-``advance`` returns how many updates it made.  None means that ``fit`` takes the next one by the estimator and the
+``advance`` returns how many updates it made.  0 means that ``fit`` takes the next one by the estimator and the
 optimiser, which are the readable twin, bit for bit: another estimator, optimiser or model; a machine so large that the
 estimator's threads pay; an update that leaves the finite numbers, of which the general way says what is wrong.
 """
