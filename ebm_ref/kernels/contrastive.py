@@ -57,7 +57,8 @@ class Room(NamedTuple):
     zeros: np.ndarray  # (nh,)
     words: np.ndarray  # of a row, uint32, with WHOLE to spare; gaps likewise, float32
     gaps: np.ndarray
-    listed: np.ndarray  # numbers of rows, uint64
+    listed: np.ndarray  # numbers of rows, uint64: (l, 1 + max(nv, nh))
+    listed_rows: np.ndarray  # (nv, 1 + l)
 
 
 def hidden_probabilities(p, logits, scratch):
@@ -194,8 +195,8 @@ def ascend(now, n, m, carried, room, share, lr, keep, momentum):
     yT = room.yT.ravel()[: y.size].reshape((len(gW), m))
     transpose(xT, x)
     transpose(yT, y)
-    add_some_rows(gW, room.zeros, xT, p, room.listed)
-    add_some_rows(other, room.zeros, yT, q, room.listed)
+    add_some_rows(gW, room.zeros, xT, p, room.listed_rows)
+    add_some_rows(other, room.zeros, yT, q, room.listed_rows)
     for i in range(len(gW)):
         for j in range(gW.shape[1]):
             gW[i, j] = gW[i, j] / n - other[i, j] / m

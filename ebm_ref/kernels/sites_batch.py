@@ -16,7 +16,7 @@ States stand unit by unit, (units, width), in float32.  Visits come in groups of
 import numpy as np
 
 from ebm_ref.compile import jit, over_chains
-from ebm_ref.kernels.gibbs_batch import FAR, MARGIN, draw_quickly, fill_words, gap, to_columns, to_rows
+from ebm_ref.kernels.gibbs_batch import FAR, draw_quickly, fill_words, gap, to_columns, to_rows
 from ebm_ref.kernels.panels import UNITS, add_products
 from ebm_ref.maths.philox import LOW32, S2, S32, bernoulli
 from ebm_ref.maths.scalars import sigmoid

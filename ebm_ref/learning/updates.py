@@ -17,7 +17,7 @@ from ebm_ref.learning.estimators import ContrastiveDivergence, PersistentContras
 from ebm_ref.learning.optimisers import Sgd, rate
 from ebm_ref.models.rbm import RBM
 
-MOST_WORK = 2e6  # multiply-adds of a product; beyond, several threads are faster
+MOST_WORK = 1.5e6  # multiply-adds of a product; beyond, several threads are faster
 CALL_WORK, CALL_SECONDS = (
     3e8,
     0.1,
@@ -77,14 +77,14 @@ def velocities(state: tuple[Any, ...], model: RBM) -> tuple[np.ndarray, ...]:
 def room(model: RBM, n: int, n_chains: int) -> Room:
     """Scratch for batches of n rows."""
     nv, nh = model.W.shape
-    m = n_chains or n
-    most = max(n, m, nv, nh)
+    m, most = n_chains or n, max(nv, nh)
+    rows = max(n, m)
     return Room(
         x=np.empty((n, nv)), y=np.empty((m, nv)), h=np.empty((m, nh)), xT=np.empty((nv, n)), yT=np.empty((nv, m)),
-        p=spread(n, nh), q=spread(m, nh), c=np.empty((max(n, m), nh)), z=np.empty((m, nv)), WT=spread(nh, nv),
+        p=spread(n, nh), q=spread(m, nh), c=np.empty((rows, nh)), z=np.empty((m, nv)), WT=spread(nh, nv),
         gW=np.empty((nv, nh)), other=np.empty((nv, nh)), means=np.empty((2, most)), zeros=np.zeros(nh),
         words=np.empty(most + 2 * WHOLE, np.uint32), gaps=np.zeros(most + 2 * WHOLE, np.float32),
-        listed=np.empty((most, 1 + most), np.uint64),
+        listed=np.empty((rows, 1 + most), np.uint64), listed_rows=np.empty((nv, 1 + rows), np.uint64),
     )  # fmt: skip
 
 

@@ -41,13 +41,13 @@ def test_states_between_0_and_1_go_one_by_one():
     assert np.array_equal(sampler.advance(rows, STREAM, 0, 2)[0], one_by_one(sampler, rows, 0, 2))
 
 
-def at_the_edge(nudge, n=300):
+def at_the_edge(nudge, n=150):
     """A machine of whose units, visited in turn, each stands ``nudge`` beside its tie in the first chain: it becomes
     1 where the nudge is positive, which the next one counts on."""
     rng = np.random.default_rng(3)
     J = rng.normal(0.0, 0.1, (n, n))
     J = np.triu(J, 1) + np.triu(J, 1).T
-    rows = rng.integers(0, 2, (40, n)).astype(float)
+    rows = rng.integers(0, 2, (9, n)).astype(float)
     u = STREAM.uniform(0, (1, n))[0]
     after = float(nudge > 0)
     rest = np.array([after * J[v, :v].sum() + J[v, v:] @ rows[0, v:] for v in range(n)])
