@@ -186,6 +186,6 @@ def rows() -> tuple[Benchmark, ...]:
         ),
         Benchmark(
             "gibbs_sites", "single-site Gibbs, 1000 units, 100 chains", 5, "x", measure_sites,
-            limit="bound by the products with J, in float64",
+            limit="bound by the products with J, in float32",
         ),
     )  # fmt: skip

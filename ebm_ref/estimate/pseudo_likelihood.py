@@ -5,6 +5,8 @@ With c = b + W'x, delta_i = 1 - 2x_i, and D_i the rise of free energy when unit 
 (2) log p(x_i | rest) = log sigmoid(D_i)            (3) log PL(x) = sum_i log sigmoid(D_i)
 (4) gradient, q_i = sigmoid(-D_i), s_ij = sigmoid(c_j + delta_i W_ij):
     d/da_i = -q_i delta_i      d/db_j = g_j = sum_i q_i (sigmoid(c_j) - s_ij)      d/dW_kj = x_k g_j - delta_k q_k s_kj
+(5) the sum in (1) is log prod_j (1 - p_j + p_j exp(delta_i W_ij)), p_j = sigmoid(c_j): one logarithm for
+    n_hidden, and no cancellation, both terms being positive.  A product lies within exp(+-sum_j |W_ij|).
 Fully visible Boltzmann machine: D_i = (2 s_i - 1) f_i.   No partition function, O(n_visible n_hidden) a row.
 """
 
@@ -17,13 +19,29 @@ from ebm_ref.errors import DomainError, require_binary, require_rows
 from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.rbm import RBM, softplus
 
+FARTHEST = 600.0  # exp of it, and of less, is a normal number
+
 
 def flip_differences(model: RBM, x: np.ndarray) -> np.ndarray:
-    """(1), (batch, n_visible)."""
+    """(1), (batch, n_visible), by (5) where no product can overflow."""
     delta, c = 1 - 2 * x, model.hidden_logits(x)
-    here = softplus(c).sum(axis=1)
+    rises = rises_by_products if np.abs(model.W).sum(axis=1).max() < FARTHEST else rises_by_sums
+    return -model.a * delta - rises(model, x, delta, c)
+
+
+def rises_by_products(model: RBM, x: np.ndarray, delta: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """The sums in (1), by (5)."""
+    on, off, rises = expit(c), expit(-c), np.empty(x.shape)
+    for i in range(model.n_visible):
+        growth = np.where(x[:, [i]] == 1.0, np.exp(-model.W[i]), np.exp(model.W[i]))
+        rises[:, i] = np.log((off + on * growth).prod(axis=1))
+    return rises
+
+
+def rises_by_sums(model: RBM, x: np.ndarray, delta: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """The sums in (1) as they stand there, for any weights."""
     there = [softplus(c + delta[:, [i]] * model.W[i]).sum(axis=1) for i in range(model.n_visible)]
-    return -model.a * delta - (np.stack(there, axis=1) - here[:, None])
+    return np.stack(there, axis=1) - softplus(c).sum(axis=1)[:, None]
 
 
 def pseudo_log_likelihood(model: RBM | BoltzmannMachine, x) -> np.ndarray:

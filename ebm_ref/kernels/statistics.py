@@ -59,6 +59,29 @@ def mean(x, column):
 mean = jit(mean)
 
 
+def add_column_sums(out, x):
+    """From the first row on."""
+    for r in range(len(x)):
+        for j in range(len(out)):
+            out[j] += x[r, j]
+
+
+add_column_sums = jit(add_column_sums)
+
+
+def fill_mean_difference(g, scratch, x, y):
+    """Means of the columns of x minus those of y."""
+    for j in range(len(g)):
+        g[j] = scratch[j] = 0.0
+    add_column_sums(g, x)
+    add_column_sums(scratch, y)
+    for j in range(len(g)):
+        g[j] = g[j] / len(x) - scratch[j] / len(y)
+
+
+fill_mean_difference = jit(fill_mean_difference)
+
+
 def contrast_row(unit, x, y, p, q, scratch, gW, ga):
     """ga = mean x - mean y,  gW = x'p/n - y'q/m, the row of one unit."""
     other = scratch[unit]
@@ -94,4 +117,6 @@ def contrast(x: np.ndarray, y: np.ndarray, W: np.ndarray, b: np.ndarray) -> tupl
     work = (len(x) + len(y)) * W.size / 8
     run_hidden_pairs(len(x) + len(y), x, y, W, b, p, q, work=work)
     run_contrast_rows(len(W), x, y, p, q, scratch, gW, ga, work=work)
-    return gW, ga, p.mean(axis=0) - q.mean(axis=0)
+    gb = np.empty(len(b))
+    fill_mean_difference(gb, np.empty(len(b)), p, q)
+    return gW, ga, gb

@@ -5,6 +5,7 @@ every other random number stands at an address made of the update's number.  So 
 update number) is the whole state of a run: a run that was killed and started again ends with the same bits.
 
 A last batch of r < B rows is weighted by r / B: every row counts the same in an epoch.
+Where learning/updates has a compiled loop for them, updates are made many at a time, at most those of an epoch.
 After each update, layers with spectral normalisation take one power iteration; while chains run they are frozen.
 """
 
@@ -14,7 +15,6 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from ebm_ref.errors import (
     require_unit_interval,
 )
 from ebm_ref.kernels.noise import Stream
+from ebm_ref.learning import updates
 from ebm_ref.learning.estimators import Estimator
 from ebm_ref.learning.monitors import measure
 from ebm_ref.learning.optimisers import Averaged, Optimiser
@@ -126,11 +127,21 @@ def fit(
             record(run, epoch=0)
         saved = time.monotonic()
         bar(min(run.update, n_updates))
-        for epoch, chosen, share, last in _batches(len(data), batch_size, seed, run.update, n_updates):
-            _advance(run, estimator, optimizer, data[chosen], None if labels is None else labels[chosen], share, seed)
-            if last:
+        per_epoch, order = -(-len(data) // batch_size), np.zeros(0, dtype=np.int64)
+        most = 1 if checkpoint is not None and checkpoint_seconds < updates.CALL_SECONDS else per_epoch
+        while run.update < n_updates:
+            epoch, batch = divmod(run.update, per_epoch)
+            if batch == 0 or not len(order):
+                order = np.argsort(Stream(seed, "shuffle").uniform(epoch, (1, len(data)))[0], kind="stable")
+            left = order[batch * batch_size :]
+            done = updates.advance(
+                run, estimator, optimizer, data, left, batch_size, seed, min(most, per_epoch - batch)
+            )
+            if not done:
+                _advance(run, estimator, optimizer, data, labels, left[:batch_size], batch_size, seed)
+            if run.update % per_epoch == 0:
                 record(run, epoch=epoch + 1)
-            bar(1)
+            bar(done or 1)
             if checkpoint is not None and time.monotonic() - saved >= checkpoint_seconds:
                 _save(checkpoint, run, settings)
                 saved = time.monotonic()
@@ -158,32 +169,18 @@ def _checked(model, data, labels, validation, estimator) -> tuple[np.ndarray, np
     return data, labels, validation
 
 
-def _advance(run: _Run, estimator, optimizer, rows: np.ndarray, labels, share: float, seed: int) -> None:
-    """One update."""
-    also = {} if labels is None else {"labels": labels}
+def _advance(run: _Run, estimator, optimizer, data: np.ndarray, labels, chosen, batch_size: int, seed: int) -> None:
+    """One update, on the chosen rows."""
+    rows, also = data[chosen], {} if labels is None else {"labels": labels[chosen]}
     try:
         gradient, run.chains = estimator.estimate(run.model, rows, run.chains, seed, run.update, **also)
-        if share < 1.0:
-            gradient = leafwise(partial(np.multiply, share), gradient)
+        if len(rows) < batch_size:
+            gradient = leafwise(partial(np.multiply, len(rows) / batch_size), gradient)
         model, run.state = optimizer.update(run.model, gradient, run.state, run.update)
         run.model = update_spectral_norms(model)
     except NonFiniteError as error:
         raise DivergenceError(f"fit: update {run.update} left the finite numbers: {error}; lower the rates") from error
     run.update += 1
-
-
-def _batches(
-    n_rows: int, batch_size: int, seed: int, start: int, stop: int
-) -> Iterator[tuple[int, np.ndarray, float, bool]]:
-    """(epoch, numbers of the rows, weight of the batch, whether it ends the epoch) of each update from start on."""
-    per_epoch = -(-n_rows // batch_size)
-    shuffle, order = Stream(seed, "shuffle"), np.zeros(0, dtype=np.int64)
-    for update in range(start, stop):
-        epoch, batch = divmod(update, per_epoch)
-        if batch == 0 or update == start:
-            order = np.argsort(shuffle.uniform(epoch, (1, n_rows))[0], kind="stable")
-        chosen = order[batch * batch_size : (batch + 1) * batch_size]
-        yield epoch, chosen, len(chosen) / batch_size, batch == per_epoch - 1
 
 
 def _record(run: _Run, data, validation, estimator, seed: int, epoch: int) -> None:

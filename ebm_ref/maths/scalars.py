@@ -22,7 +22,7 @@ def softplus(z):
 
 def sigmoid_from(z, e):
     """(2) with e = exp(-|z|) at hand."""
-    return 1.0 / (1.0 + e) if z >= 0.0 else e / (1.0 + e)
+    return (1.0 if z >= 0.0 else e) / (1.0 + e)
 
 
 sigmoid_from = jit(sigmoid_from)

@@ -59,13 +59,26 @@ def horner(c, t):
 horner = jit(horner)
 
 
-def exp_minus(a):
-    """(1), a >= 0; NaN stays NaN."""
+def exp_reduced(a):
+    """r of (1), and 2^-k in the bits that ``exp_restored`` reads."""
     a = np.float64(LARGEST if a > LARGEST else a)
     shifted = np.float64(ROUND - a * LOG2E)
     k = shifted - ROUND  # <= 0
-    r = (-a - k * LN2_HIGH) - k * LN2_LOW
-    return horner(EXP, r) * np.int64((shifted.view(np.int64) << 52) + ONE_BITS).view(np.float64)
+    return (-a - k * LN2_HIGH) - k * LN2_LOW, shifted
+
+
+def exp_restored(series, shifted):
+    """exp(-a) from the series in r."""
+    return series * np.int64((np.float64(shifted).view(np.int64) << 52) + ONE_BITS).view(np.float64)
+
+
+exp_reduced, exp_restored = jit(exp_reduced), jit(exp_restored)
+
+
+def exp_minus(a):
+    """(1), a >= 0; NaN stays NaN."""
+    r, shifted = exp_reduced(a)
+    return exp_restored(horner(EXP, r), shifted)
 
 
 def log1p_unit(e):

@@ -202,13 +202,16 @@ class Gibbs:
         return rows, Info(np.full(len(rows), n * len(self.visits)), n * len(self.visits))
 
     def _side_by_side(self, rows: np.ndarray, stream: Stream, start: int, n: int) -> bool:
-        """kernels/sites_batch, in place; False, and nothing done, where a state is not binary."""
+        """kernels/sites_batch, in place; False, and nothing done, where a state is not binary or float32 too coarse."""
+        tiles, c, margin = self._packed
+        if not margin < gibbs_batch.WIDEST_MARGIN:
+            return False
         width = gibbs_batch.block_width(len(rows), get_num_threads())
         left = np.zeros(-(-len(rows) // width), dtype=np.bool_)
         out = np.empty(rows.shape)
         sites_batch.run_batch_site_sweeps(
-            len(left), width, rows, out, left, *self._packed, stream.address, np.uint64(start), n,
-            work=len(rows) * n * (20.0 * len(self.visits) + self.machine.J.size / 8),
+            len(left), width, rows, out, left, tiles, self.machine.J, c, self.visits, margin, stream.address,
+            np.uint64(start), n, work=len(rows) * n * (20.0 * len(self.visits) + self.machine.J.size / 16),
         )  # fmt: skip
         if left.any():
             return False
@@ -216,12 +219,10 @@ class Gibbs:
         return True
 
     @cached_property
-    def _packed(self) -> tuple[np.ndarray, ...]:
-        """J from all units to the visits, and from visits to visits, in tiles; c and the units in that order."""
-        J, sites = self.machine.J[:, self.visits], self.visits
-        before = panels.tiles(J, "float64")
-        in_order = np.array_equal(sites, np.arange(len(J)))
-        return before, before if in_order else panels.tiles(J[sites], "float64"), self.machine.c[sites], sites
+    def _packed(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """J from all units to the visits in tiles, c in the order of the visits, the margin: what the kernel wants."""
+        J, c = self.machine.J[:, self.visits], self.machine.c[self.visits]
+        return panels.tiles(J, "float32"), c, gibbs_batch.MARGIN + sites_batch.rounding(J, c)
 
     def site_schedule(self) -> tuple[str, tuple[int, ...]]:
         """How the step is composed of site kernels: a product in this order, or their mean."""

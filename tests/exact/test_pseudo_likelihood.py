@@ -10,6 +10,7 @@ from members import MACHINE_4, MACHINE_5, RBM_3X2
 
 import ebm_ref as er
 from ebm_ref.errors import DomainError
+from ebm_ref.estimate import pseudo_likelihood
 
 
 def brute_force(model, x):
@@ -27,6 +28,17 @@ def brute_force(model, x):
 def test_brute_force(model):
     x = reference.states(model.n_visible)
     close(er.pseudo_log_likelihood(model, x), brute_force(model, x), 1e-10)
+
+
+@pytest.mark.parametrize("scale", [0.01, 3.0, 60.0])
+def test_products_and_sums_of_flips_agree(scale):
+    """Also for units that are almost surely on or off; where products would overflow, the sums are taken."""
+    model, x = er.RBM.random(6, 9, scale, seed=1), reference.states(6)
+    delta, c = 1 - 2 * x, model.hidden_logits(x)
+    by_sums = pseudo_likelihood.rises_by_sums(model, x, delta, c)
+    close(pseudo_likelihood.rises_by_products(model, x, delta, c), by_sums, 1e-11)
+    stronger = er.RBM(20 * model.W, model.a, model.b)
+    assert np.all(np.isfinite(pseudo_likelihood.flip_differences(stronger, x)))
 
 
 def test_a_fully_visible_machine():
