@@ -118,6 +118,7 @@ def _compile(function: Callable, name: str, flags: set[str], cached: bool, inlin
     if simulated():
         return function
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": flags or False}
+    options["no_cfunc_wrapper"] = True  # nobody passes one of ours as a C function: less to compile
     compiled: Any = numba.njit(**options, forceinline=inlined)(function)
     if cached and not config.DISABLE_JIT:
         compiled._cache = _PackageCache(function, name)
@@ -183,6 +184,8 @@ def _uncounted(function: Callable) -> Callable:
                     for owner in ("meminfo", "parent"):
                         setattr(array, owner, cgutils.get_null_value(getattr(array, owner).type))
                     value = array._getvalue()
+                elif context.enable_nrt:
+                    context.nrt.incref(builder, kind, value)  # anything else is shared as usual
                 lent.append(value)
             return context.make_tuple(builder, signature.return_type, lent)
 

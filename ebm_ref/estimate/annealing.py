@@ -30,8 +30,8 @@ from ebm_ref.errors import DomainError, as_float_array, require_finite, require_
 from ebm_ref.exact.probabilities import sample as exact_sample
 from ebm_ref.kernels import annealing as kernels
 from ebm_ref.kernels.grbm import sweep_scratch
-from ebm_ref.kernels.panels import tiles as packed
 from ebm_ref.kernels.noise import LANES, Stream, to_tiles
+from ebm_ref.kernels.panels import tiles as packed
 from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.rbm import RBM, softplus
 from ebm_ref.parallel import run_pieces

@@ -66,11 +66,13 @@ add_hidden_ratio = jit(add_hidden_ratio)
 
 
 def gaussian_annealing_tile(
-    tile, states, log_weights, scratch, to_visible, to_hidden, zero, mu, deviation, b, free, before, after, moves, address, start
+    tile, states, log_weights, scratch, to_visible, to_hidden, zero, mu, deviation, b, free, before, after,
+    moves, address, start,
 ):  # fmt: skip
     """A GRBM: weights t W, hidden bias t b; mu and the variances stay, so the quadratic part cancels in the ratio.
 
-    states (tiles, units LANES), log_weights (tiles, LANES), to_visible and to_hidden W' and W / s2 as panels.tiles packs them, zero (n_visible,).
+    states (tiles, units LANES), log_weights (tiles, LANES), zero (n_visible,); to_visible and to_hidden are W' and
+    W / s2 as panels.tiles packs them.
     """
     n, m = len(mu), len(b)
     size, hidden = n * LANES, m * LANES

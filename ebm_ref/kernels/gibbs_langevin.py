@@ -82,8 +82,10 @@ joint_ratio = jit(joint_ratio)
 def gibbs_langevin_tile(
     tile, states, scratch, to_visible, to_hidden, mu, b, pull, noise, free, address, start, n_steps
 ):  # fmt: skip
-    """n_steps, every proposal taken, in place: states (tiles, units LANES);  to_visible and to_hidden W' and W / s2 as panels.tiles packs them, pull and noise
-    (K, n_visible), free (units,)."""
+    """n_steps, every proposal taken, in place: states (tiles, units LANES), pull and noise (K, n_visible), free (units,).
+
+    to_visible, to_hidden: W' and W / s2 as panels.tiles packs them.
+    """
     n, m = len(mu), len(b)
     size, hidden = n * LANES, m * LANES
     v, h, w = states[tile, :size], states[tile, size:], scratch[tile]
@@ -103,8 +105,8 @@ def gibbs_langevin_tile(
 
 
 def adjusted_tile(
-    tile, states, scratch, accepted, to_visible, to_hidden, mu, precision, b, pull, noise, rho, half_precision, free, adjust_from,
-    address, start, n_steps,
+    tile, states, scratch, accepted, to_visible, to_hidden, mu, precision, b, pull, noise, rho, half_precision, free,
+    adjust_from, address, start, n_steps,
 ):  # fmt: skip
     """The same with decisions from step ``adjust_from`` on; m(h), F(v) are carried."""
     n, m = len(mu), len(b)

@@ -93,7 +93,10 @@ sweep = jit(sweep)
 
 
 def block_tile(tile, states, scratch, to_visible, to_hidden, zero, mu, deviation, b, free, address, start, n_steps):
-    """n_steps of block Gibbs in place: states (tiles, units LANES), to_visible and to_hidden W' and W / s2 as panels.tiles packs them, zero (n_visible,)."""
+    """n_steps of block Gibbs in place: states (tiles, units LANES), zero (n_visible,).
+
+    to_visible, to_hidden: W' and W / s2 as panels.tiles packs them.
+    """
     n, m = len(mu), len(b)
     size, hidden = n * LANES, m * LANES
     v, h, w = states[tile, :size], states[tile, size:], scratch[tile]

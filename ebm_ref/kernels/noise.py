@@ -160,7 +160,7 @@ def centred(high, low):
 
 
 def centred_words(x, first_block, chain, c2, c3, k0, k1):
-    """x = 2 u - 1 + 2^-53 of the units of blocks of four, for the chains of a tile: x (blocks 4 LANES,), unit by unit."""
+    """x = 2 u - 1 + 2^-53 of blocks of four units, for the chains of a tile: x (blocks 4 LANES,), unit by unit."""
     X = x.reshape(-1, 4, LANES)
     for b in range(len(X)):
         block = np.uint64(first_block + b)

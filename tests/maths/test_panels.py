@@ -5,8 +5,8 @@ import pytest
 
 from ebm_ref.compile import jit
 from ebm_ref.kernels import panels
-from ebm_ref.kernels.targets import add_products as add_tile_products
 from ebm_ref.kernels.noise import LANES
+from ebm_ref.kernels.targets import add_products as add_tile_products
 
 
 @jit
