@@ -82,7 +82,7 @@ joint_ratio = jit(joint_ratio)
 def gibbs_langevin_tile(
     tile, states, scratch, to_visible, to_hidden, mu, b, pull, noise, free, address, start, n_steps
 ):  # fmt: skip
-    """n_steps, all proposals taken, in place: states (tiles, units LANES), pull and noise (K, n_visible), free (units,).
+    """n_steps, all taken, in place: states (tiles, units LANES), pull, noise (K, n_visible), free (units,).
 
     to_visible, to_hidden: W' and W / s2 as panels.tiles packs them.
     """
