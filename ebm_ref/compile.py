@@ -118,6 +118,7 @@ def _compile(function: Callable, name: str, flags: set[str], cached: bool, inlin
     if simulated():
         return function
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": flags or False}
+    options["no_cfunc_wrapper"] = True  # nobody passes one of ours as a C function: less to compile
     compiled: Any = numba.njit(**options, forceinline=inlined)(function)
     if cached and not config.DISABLE_JIT:
         compiled._cache = _PackageCache(function, name)
@@ -155,6 +156,47 @@ def vector_code(emit: Callable, twin: Callable) -> Callable:
         return types.void(Z, S, w, c), generate
 
     return call
+
+
+def _borrowed(arrays: tuple) -> tuple:
+    """The same arrays; in compiled code without their reference counts, which threads would otherwise fight over.
+
+    Every slice that a loop hands to a function counts up and down in memory that all threads write to.  Whoever calls
+    the compiled function holds the arrays meanwhile.
+    """
+    return arrays
+
+
+def _uncounted(function: Callable) -> Callable:
+    """``function`` for pure Python, and its counterpart in compiled code: null pointers instead of owners."""
+    if simulated() or config.DISABLE_JIT:
+        return function
+    from numba.core import types
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def call(typing, arrays):
+        def generate(context, builder, signature, args):
+            lent = []
+            for kind, value in zip(signature.args[0], cgutils.unpack_tuple(builder, args[0]), strict=True):
+                if isinstance(kind, types.Array):
+                    array = context.make_array(kind)(context, builder, value)
+                    for owner in ("meminfo", "parent"):
+                        setattr(array, owner, cgutils.get_null_value(getattr(array, owner).type))
+                    value = array._getvalue()
+                elif context.enable_nrt:
+                    context.nrt.incref(builder, kind, value)  # anything else is shared as usual
+                lent.append(value)
+            return context.make_tuple(builder, signature.return_type, lent)
+
+        return arrays(arrays), generate
+
+    from numba.core import cgutils
+
+    return call
+
+
+borrowed = _uncounted(_borrowed)
 
 
 def cuda_jit(kernel: Callable) -> Callable:
@@ -197,18 +239,20 @@ def _pool(n: int, pid: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n, thread_name_prefix=f"ebm_ref-{pid}")
 
 
-def over_chains(body: Callable, *, flags: tuple[str, ...] = ()) -> Callable:
-    """``run(n_chains, *arrays, work=0)`` from ``body(chain, *arrays)``.
+def over_chains(body: Callable, *, flags: tuple[str, ...] = (), name: str = "") -> Callable:
+    """``run(n_chains, *arrays, work=0)`` from ``body(chain, *arrays)``; ``name`` if it is made inside a function.
 
     ``work`` is a rough count of elementary operations; small jobs stay on the calling thread.
     ``run.body`` is the compiled body, ``run.py_body`` the readable one.
     """
-    name, ours = _name(body), _is_ours(body)
+    ours = _is_ours(body) or bool(name)
+    name = f"{body.__module__}.{name}" if name else _name(body)
     compiled_body = _compile(body, name, set(flags), ours)
 
     def chains(start, stop, *arrays):
+        lent = borrowed(arrays)
         for chain in range(start, stop):
-            compiled_body(chain, *arrays)
+            compiled_body(chain, *lent)
 
     serial = _compile(chains, f"{name}.chains", set(flags), ours)
 

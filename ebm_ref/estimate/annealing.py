@@ -31,6 +31,7 @@ from ebm_ref.exact.probabilities import sample as exact_sample
 from ebm_ref.kernels import annealing as kernels
 from ebm_ref.kernels.grbm import sweep_scratch
 from ebm_ref.kernels.noise import LANES, Stream, to_tiles
+from ebm_ref.kernels.panels import tiles as packed
 from ebm_ref.models.grbm import GRBM
 from ebm_ref.models.rbm import RBM, softplus
 from ebm_ref.parallel import run_pieces
@@ -223,8 +224,9 @@ def _gaussian_runs(model: GRBM, rows):
     """The same for a GRBM: LANES chains a tile."""
     (nv, nh), tiles, free = model.W.shape, to_tiles(rows), np.ones(model.n_units, dtype=bool)
     log_weights, scratch = np.zeros((len(tiles), LANES)), sweep_scratch(len(tiles), nv, nh)
-    AT, deviation = np.ascontiguousarray((model.W / model.variance[:, None]).T), np.sqrt(model.variance)
-    arrays = np.array(model.W), AT, np.zeros(nv), np.array(model.mu), deviation, np.array(model.b), free
+    weights = packed(model.W.T, np.float64), packed(model.W / model.variance[:, None], np.float64)
+    deviation = np.sqrt(model.variance)
+    arrays = *weights, np.zeros(nv), np.array(model.mu), deviation, np.array(model.b), free
 
     def run(stages, work: float) -> np.ndarray:
         kernels.run_gaussian_annealing(len(tiles), tiles, log_weights, scratch, *arrays, *stages, work=work)

@@ -9,8 +9,8 @@ import numpy as np
 from ebm_ref.compile import jit, over_chains
 from ebm_ref.kernels.gibbs import add_rows, draw_layer
 from ebm_ref.kernels.grbm import sweep
-from ebm_ref.kernels.langevin import add_products, set_rows
-from ebm_ref.kernels.noise import LANES
+from ebm_ref.kernels.noise import LANES, ROOM
+from ebm_ref.kernels.targets import add_products, set_rows
 from ebm_ref.maths.scalars import softplus
 from ebm_ref.maths.smooth import exp_minus, log1p_unit
 
@@ -66,25 +66,27 @@ add_hidden_ratio = jit(add_hidden_ratio)
 
 
 def gaussian_annealing_tile(
-    tile, states, log_weights, scratch, W, AT, zero, mu, deviation, b, free, before, after, moves, address, start
+    tile, states, log_weights, scratch, to_visible, to_hidden, zero, mu, deviation, b, free, before, after,
+    moves, address, start,
 ):  # fmt: skip
     """A GRBM: weights t W, hidden bias t b; mu and the variances stay, so the quadratic part cancels in the ratio.
 
-    states (tiles, units LANES), log_weights (tiles, LANES), AT = (W / s2)', zero (n_visible,).
+    states (tiles, units LANES), log_weights (tiles, LANES), zero (n_visible,); to_visible and to_hidden are W' and
+    W / s2 as panels.tiles packs them.
     """
-    n, m = W.shape
+    n, m = len(mu), len(b)
     size, hidden = n * LANES, m * LANES
     v, h, w = states[tile, :size], states[tile, size:], scratch[tile]
     mean, c, rest = w[:size], w[size : size + hidden], w[size + hidden :]
-    words, z = rest[: 4 * LANES], rest[4 * LANES :]
+    room, z = rest[:ROOM], rest[ROOM:]
     purpose, k0, k1, chain = address[0], address[1], address[2], address[3] + np.uint64(tile * LANES)
     for k in range(len(moves)):
-        set_rows(c, b, LANES)
-        add_products(c, AT, v)
+        set_rows(c, b)
+        add_products(c, to_hidden, v)
         add_hidden_ratio(log_weights[tile], c, before[k], after[k])
         if moves[k] >= 0.0:
             step = start + np.uint64(k)
-            sweep(v, h, c, moves[k], mean, z, words, W, zero, mu, deviation, free, chain, step, purpose, k0, k1)
+            sweep(v, h, c, moves[k], mean, z, room, to_visible, zero, mu, deviation, free, chain, step, purpose, k0, k1)
 
 
 run_binary_annealing = over_chains(binary_annealing)

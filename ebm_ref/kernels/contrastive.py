@@ -20,7 +20,7 @@ from ebm_ref.kernels.row_sums import add_some_rows
 from ebm_ref.kernels.statistics import fill_mean_difference
 from ebm_ref.maths.philox import LOW32, S2, S32, bernoulli, philox4x32_inlined
 from ebm_ref.maths.scalars import sigmoid, sigmoid_from
-from ebm_ref.maths.smooth import EXP, exp_reduced, exp_restored, horner
+from ebm_ref.maths.smooth import EXP, horner, split_exponent
 
 LINE, WHOLE = 8, 16  # float64 in a cache line; 32-bit numbers in two registers
 LARGEST = np.finfo(np.float64).max
@@ -66,11 +66,11 @@ def hidden_probabilities(p, logits, scratch):
     for r in range(len(p)):
         own, z = p[r], logits[r]
         for j in range(len(z)):
-            own[j], scratch[j] = exp_reduced(abs(z[j]))
+            own[j], scratch[j] = split_exponent(abs(z[j]))
         for j in range(len(z)):
             own[j] = horner(EXP, own[j])
         for j in range(len(z)):
-            own[j] = sigmoid_from(z[j], exp_restored(own[j], scratch[j]))
+            own[j] = sigmoid_from(z[j], own[j] * scratch[j])
 
 
 def fill_words(words, first_block, chain, step, purpose, k0, k1):

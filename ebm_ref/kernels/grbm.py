@@ -3,7 +3,7 @@
 Sum over the 2**n_hidden components:  log sum_h exp(b.h + sum_i z_i (mu_i + z_i/2)/s2_i),  z = Wh, by Gray code:
 z changes by one row of W' from state to state, and is summed afresh every REFRESH states against drift.
 
-Block Gibbs on tiles of chains [v, h], as in kernels/langevin.py:  h_j = 1[u_j < sigmoid(b_j + sum_i W_ij v_i/s2_i)],
+Block Gibbs on tiles of chains [v, h], as in kernels/targets.py:  h_j = 1[u_j < sigmoid(b_j + sum_i W_ij v_i/s2_i)],
 v_i = (mu + Wh)_i + sigma_i z_i;  the normal z_i stands at the address (step, chain, i), the uniform u_j at
 (step, chain, nv + j).
 """
@@ -15,8 +15,8 @@ import numpy as np
 from ebm_ref.compile import jit, over_chains
 from ebm_ref.kernels.enumeration import REFRESH
 from ebm_ref.kernels.gibbs_langevin import draw_hidden
-from ebm_ref.kernels.langevin import add_products, set_rows
-from ebm_ref.kernels.noise import LANES, tile_normals
+from ebm_ref.kernels.noise import LANES, ROOM, lined_up, tile_normals
+from ebm_ref.kernels.targets import add_products, set_rows
 from ebm_ref.maths.bits import gray, trailing_zeros
 
 
@@ -73,43 +73,46 @@ def draw_visible(v, mean, z, deviation, free):
 draw_visible = jit(draw_visible)
 
 
-def sweep(v, h, c, t, mean, z, words, W, zero, mu, deviation, free, chain, step, purpose, k0, k1):
+def sweep(v, h, c, t, mean, z, room, to_visible, zero, mu, deviation, free, chain, step, purpose, k0, k1):
     """h ~ Bernoulli(sigmoid(t c)), then v ~ N(mu + t Wh, diag deviation^2), in a tile; c becomes t c."""
     n = len(mu)
     for k in range(len(c)):
         c[k] *= t
-    draw_hidden(h, c, free[n:], words, n, chain, step, purpose, k0, k1)
-    set_rows(mean, zero, LANES)
-    add_products(mean, W, h)
+    draw_hidden(h, c, free[n:], room, n, chain, step, purpose, k0, k1)
+    set_rows(mean, zero)
+    add_products(mean, to_visible, h)
     for i in range(n):
         mi = mean[i * LANES : (i + 1) * LANES]
         for l in range(len(mi)):
             mi[l] = mu[i] + t * mi[l]
-    tile_normals(z, words, 0, chain, step, purpose, k0, k1)
+    tile_normals(z, room, 0, chain, step, purpose, k0, k1)
     draw_visible(v, mean, z, deviation, free[:n])
 
 
 sweep = jit(sweep)
 
 
-def block_tile(tile, states, scratch, W, AT, zero, mu, deviation, b, free, address, start, n_steps):
-    """n_steps of block Gibbs in place: states (tiles, units LANES), AT = (W / s2)', zero (n_visible,)."""
-    n, m = W.shape
+def block_tile(tile, states, scratch, to_visible, to_hidden, zero, mu, deviation, b, free, address, start, n_steps):
+    """n_steps of block Gibbs in place: states (tiles, units LANES), zero (n_visible,).
+
+    to_visible, to_hidden: W' and W / s2 as panels.tiles packs them.
+    """
+    n, m = len(mu), len(b)
     size, hidden = n * LANES, m * LANES
     v, h, w = states[tile, :size], states[tile, size:], scratch[tile]
     mean, c, rest = w[:size], w[size : size + hidden], w[size + hidden :]
-    words, z = rest[: 4 * LANES], rest[4 * LANES :]
+    room, z = rest[:ROOM], rest[ROOM:]
     purpose, k0, k1, chain = address[0], address[1], address[2], address[3] + np.uint64(tile * LANES)
     for t in range(n_steps):
-        set_rows(c, b, LANES)
-        add_products(c, AT, v)
+        set_rows(c, b)
+        add_products(c, to_hidden, v)
         step = start + np.uint64(t)
-        sweep(v, h, c, 1.0, mean, z, words, W, zero, mu, deviation, free, chain, step, purpose, k0, k1)
+        sweep(v, h, c, 1.0, mean, z, room, to_visible, zero, mu, deviation, free, chain, step, purpose, k0, k1)
 
 
 run_block_tiles = over_chains(block_tile)
 
 
 def sweep_scratch(n_tiles: int, n_visible: int, n_hidden: int) -> np.ndarray:
-    """Room for the means, the logits, four units' words and the normals of a sweep."""
-    return np.empty((n_tiles, (n_visible + n_hidden + 4 + -(-n_visible // 4) * 4) * LANES))
+    """Room for the means, the logits and the normals of a sweep, and for making them."""
+    return lined_up(n_tiles, (n_visible + n_hidden + -(-n_visible // 4) * 4) * LANES + ROOM)

@@ -33,12 +33,12 @@ def panel(n_vectors: int) -> Callable:
 
 
 def fours(n_vectors: int) -> Callable:
-    """The same with w (4, terms) and terms in fours: Z += (w_0 S_0 + w_1 S_1) + (w_2 S_2 + w_3 S_3), nothing fused."""
+    """The same with terms in fours: Z += (w_0 S_0 + w_1 S_1) + (w_2 S_2 + w_3 S_3), nothing fused."""
 
     def add(Z, S, w, c):
         columns = slice(c, c + n_vectors * VECTOR_BYTES // Z.dtype.itemsize)
         for k in range(0, len(S), 4):
-            a, b, c2, d = (w[:, k + i, None] * S[k + i, columns] for i in range(4))
+            a, b, c2, d = (w[k + i][:, None] * S[k + i, columns] for i in range(4))
             Z[:, columns] += (a + b) + (c2 + d)
 
     return add
@@ -75,8 +75,7 @@ def panel_code(n_vectors: int, in_fours: bool = False) -> Callable:
 
         def weight(u: int, k: Any) -> Any:
             """w_ku in all lanes."""
-            row, column = (i64(u), k) if in_fours else (k, i64(u))
-            number = builder.load(builder.gep(w, [builder.add(builder.mul(row, stride), column)]))
+            number = builder.load(builder.gep(w, [builder.add(builder.mul(k, stride), i64(u))]))
             one = builder.insert_element(anything, number, ir.IntType(32)(0))
             return builder.shuffle_vector(one, anything, zeros)
 
@@ -120,7 +119,7 @@ def panel_code(n_vectors: int, in_fours: bool = False) -> Callable:
 
 
 panel_1, panel_2, panel_3 = (vector_code(panel_code(v), panel(v)) for v in (1, 2, 3))
-panel_of_fours = vector_code(panel_code(2, in_fours=True), fours(2))
+panel_of_fours = vector_code(panel_code(1, in_fours=True), fours(1))
 
 
 def add_products(Z, S, tiles):

@@ -25,7 +25,8 @@ from ebm_ref.compile import jit
 M0, M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 W0, W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 LOW32, S32 = np.uint64(0xFFFFFFFF), np.uint64(32)
-LOW21, S21, S11, S2, LOW2 = np.uint64(0x1FFFFF), np.uint64(21), np.uint64(11), np.uint64(2), np.uint64(3)
+LOW21, S21, S11, S10, S2 = np.uint64(0x1FFFFF), np.uint64(21), np.uint64(11), np.uint64(10), np.uint64(2)
+LOW2 = np.uint64(3)
 TIE = np.uint64(1 << 31)
 TWO53 = 9007199254740992.0
 

@@ -19,7 +19,7 @@ ROUND = 6755399441055744.0  # 1.5 2^52: adding it rounds to an integer, which th
 LARGEST = 708.0  # exp(-708) is still a normal number
 ONE_BITS, FRACTION = np.int64(0x3FF0000000000000), np.int64(0x000FFFFFFFFFFFFF)
 SQRT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
-GAP_AT_EDGE = math.exp(-5.0)  # (4): 1 - x^2 at w = 5; 0.34 % of all draws lie beyond
+GAP_AT_EDGE, MIDDLE = math.exp(-5.0), 2.5  # (4): 1 - x^2 at w = 5, 0.34 % of all draws lie beyond; middle of [0, 5]
 
 EXP = (1.0, 1.0, 0.5, 0.16666666666666702, 0.04166666666666669, 0.008333333333309528, 0.001388888888887189,
        0.000198412699092171, 2.4801587350110797e-05, 2.7557224958392624e-06, 2.7557251904174915e-07,
@@ -56,29 +56,33 @@ def horner(c, t):
     return p
 
 
+def horner_after(p, c, t):
+    """p t^len(c) + sum_k c_k t^k: a polynomial goes on from its higher terms p, with the roundings of ``horner``."""
+    for k in range(len(c) - 1, -1, -1):
+        p = p * t + c[k]
+    return p
+
+
 horner = jit(horner)
+horner_after = jit(horner_after)
 
 
-def exp_reduced(a):
-    """r of (1), and 2^-k in the bits that ``exp_restored`` reads."""
+def split_exponent(a):
+    """r and 2^-k of (1), a >= 0."""
     a = np.float64(LARGEST if a > LARGEST else a)
     shifted = np.float64(ROUND - a * LOG2E)
     k = shifted - ROUND  # <= 0
-    return (-a - k * LN2_HIGH) - k * LN2_LOW, shifted
+    r = (-a - k * LN2_HIGH) - k * LN2_LOW
+    return r, np.int64((shifted.view(np.int64) << 52) + ONE_BITS).view(np.float64)
 
 
-def exp_restored(series, shifted):
-    """exp(-a) from the series in r."""
-    return series * np.int64((np.float64(shifted).view(np.int64) << 52) + ONE_BITS).view(np.float64)
-
-
-exp_reduced, exp_restored = jit(exp_reduced), jit(exp_restored)
+split_exponent = jit(split_exponent)
 
 
 def exp_minus(a):
     """(1), a >= 0; NaN stays NaN."""
-    r, shifted = exp_reduced(a)
-    return exp_restored(horner(EXP, r), shifted)
+    r, power = split_exponent(a)
+    return horner(EXP, r) * power
 
 
 def log1p_unit(e):
@@ -87,13 +91,27 @@ def log1p_unit(e):
     return s * horner(SOFT, s * s)
 
 
-def log_normal_number(p):
-    """(3), p a positive normal number."""
+def split_number(p):
+    """k and s of (3)."""
     bits = np.float64(p).view(np.int64)
     k = (bits - SQRT_HALF_BITS) >> 52
     m = np.int64(bits - (k << 52)).view(np.float64)
-    s = (m - 1.0) / (m + 1.0)
-    return np.float64(k) * LN2_HIGH + (s * horner(LOG, s * s) + np.float64(k) * LN2_LOW)
+    return np.float64(k), (m - 1.0) / (m + 1.0)
+
+
+def joined_log(k, s, series):
+    """(3) from k, s and 2 artanh(s) / s."""
+    return k * LN2_HIGH + (s * series + k * LN2_LOW)
+
+
+split_number = jit(split_number)
+joined_log = jit(joined_log)
+
+
+def log_normal_number(p):
+    """(3), p a positive normal number."""
+    k, s = split_number(p)
+    return joined_log(k, s, horner(LOG, s * s))
 
 
 exp_minus = jit(exp_minus)
@@ -101,33 +119,29 @@ log1p_unit = jit(log1p_unit)
 log_normal_number = jit(log_normal_number)
 
 
-def centre_argument(x):
-    """w - 2.5, of which R is a polynomial."""
-    return -log_normal_number((1.0 - x) * (1.0 + x)) - 2.5
+def gap(x):
+    """1 - x^2, with a small relative error near x = 1 too."""
+    return (1.0 - x) * (1.0 + x)
 
 
-def normal_centre_at(x, argument):
-    """(4) for 1 - x^2 >= GAP_AT_EDGE, ``argument`` from centre_argument; a finite number of no meaning beyond."""
-    return x * horner(CENTRE, argument)
+gap = jit(gap)
 
 
 def normal_tail(x):
     """(4) for 1 - x^2 < GAP_AT_EDGE."""
-    s = math.sqrt(-log_normal_number((1.0 - x) * (1.0 + x)))
+    s = math.sqrt(-log_normal_number(gap(x)))
     z = horner(NEAR, s - 3.1171875) if s < 4.0 else horner(FAR, s - 5.03125)
     return z if x > 0.0 else -z
 
 
-centre_argument = jit(centre_argument)
-normal_centre_at = jit(normal_centre_at)
 normal_tail = jit(normal_tail)
 
 
 def normal_quantile(x):
     """Phi^-1((1 + x) / 2), -1 < x < 1: relative error below 1e-15."""
-    if (1.0 - x) * (1.0 + x) < GAP_AT_EDGE:
+    if gap(x) < GAP_AT_EDGE:
         return normal_tail(x)
-    return normal_centre_at(x, centre_argument(x))
+    return x * horner(CENTRE, -log_normal_number(gap(x)) - MIDDLE)
 
 
 normal_quantile = jit(normal_quantile)

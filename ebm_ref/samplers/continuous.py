@@ -25,7 +25,9 @@ from ebm_ref.errors import (
     require_shape,
 )
 from ebm_ref.kernels import langevin as kernels
-from ebm_ref.kernels.noise import LANES
+from ebm_ref.kernels.noise import LANES, ROOM, lined_up
+from ebm_ref.kernels.panels import tiles
+from ebm_ref.kernels.targets import LAYER, MIXTURE, PARTS, QUADRATIC
 from ebm_ref.models.analytic import Gaussian, GaussianMixture
 from ebm_ref.models.grbm import GRBM
 
@@ -180,39 +182,34 @@ BOUNDARIES = {"reflect": kernels.REFLECT, "project": kernels.PROJECT, "reject": 
 
 @dataclass(frozen=True, eq=False)
 class CompiledTarget:
-    """A model as the compiled loops read it: (kind, A, B, mean, scale, bias), and the rows of scratch it needs."""
+    """A model as the compiled loops read it: its kind, (A, B, mean, scale, bias), and the rows of scratch it needs."""
 
+    kind: int
     arguments: tuple
     n_parts: int
 
     def scratch(self, n_tiles: int, n: int, n_vectors: int) -> np.ndarray:
-        """Room for ``n_vectors`` states, the few numbers by chain, the normals and two arrays of parts."""
-        units = n_vectors * n + 10 + -(-n // 4) * 4 + 2 * max(self.n_parts, n, 1)
-        return np.empty((n_tiles, units * LANES))
+        """Room for ``n_vectors`` states and all that kernels/langevin.rooms cuts off after them."""
+        units = n_vectors * n + 6 + -(-n // 4) * 4 + PARTS * max(self.n_parts, n, 1)
+        return lined_up(n_tiles, units * LANES + ROOM)
 
 
 def compiled_target(model) -> CompiledTarget | None:
     """None for models that have no compiled loop, subclasses among them: they may have changed the formulas."""
     none, table = np.empty(0), np.empty((0, 0))
     if type(model) is GRBM:
-        A = np.ascontiguousarray(model.W / model.variance[:, None])
-        arguments = (
-            kernels.LAYER,
-            A,
-            np.ascontiguousarray(A.T),
-            np.array(model.mu),
-            1 / model.variance,
-            np.array(model.b),
-        )
-        return CompiledTarget(arguments, model.n_hidden)
+        A = model.W / model.variance[:, None]
+        weights = tiles(A.T, np.float64), tiles(A, np.float64)
+        arguments = (*weights, np.array(model.mu), 1 / model.variance, np.array(model.b))
+        return CompiledTarget(LAYER, arguments, model.n_hidden)
     if type(model) is Gaussian:
-        arguments = (kernels.QUADRATIC, np.array(model.precision), table, np.array(model.mean), none, none)
-        return CompiledTarget(arguments, model.n_visible)
+        arguments = (tiles(model.precision.T, np.float64), table, np.array(model.mean), none, none)
+        return CompiledTarget(QUADRATIC, arguments, model.n_visible)
     if type(model) is GaussianMixture:
         with np.errstate(divide="ignore"):
             bias = np.log(model.weights) - 0.5 * np.log(2 * np.pi * model.variances).sum(axis=1)
-        arguments = (kernels.MIXTURE, np.array(model.means), 1 / model.variances, none, none, bias)
-        return CompiledTarget(arguments, len(model.weights))
+        arguments = (np.array(model.means), 1 / model.variances, none, none, bias)
+        return CompiledTarget(MIXTURE, arguments, len(model.weights))
     return None
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ebm_ref.kernels import grbm as kernels
 from ebm_ref.kernels.noise import Stream, from_tiles, to_tiles
+from ebm_ref.kernels.panels import tiles as packed
 from ebm_ref.models.grbm import GRBM
 from ebm_ref.samplers.common import GaussianNoise, Info, free_units, joint_rows
 
@@ -52,9 +53,9 @@ class GaussianGibbs:
     def advance(self, state: np.ndarray, stream: Stream, start: int, n: int) -> tuple[np.ndarray, Info]:
         """n sweeps by the compiled loop, numbers at steps start, ..., start + n - 1; the input is not modified."""
         m, (nv, nh), tiles = self.model, self.model.W.shape, to_tiles(state)
-        AT = np.ascontiguousarray((m.W / m.variance[:, None]).T)
+        weights = packed(m.W.T, np.float64), packed(m.W / m.variance[:, None], np.float64)
         kernels.run_block_tiles(
-            len(tiles), tiles, kernels.sweep_scratch(len(tiles), nv, nh), np.array(m.W), AT, np.zeros(nv),
+            len(tiles), tiles, kernels.sweep_scratch(len(tiles), nv, nh), *weights, np.zeros(nv),
             np.array(m.mu), np.sqrt(m.variance), np.array(m.b), self.free, stream.address, np.uint64(start), n,
             work=tiles.size * n * (20.0 + nh),
         )  # fmt: skip

@@ -20,7 +20,8 @@ import numpy as np
 from ebm_ref.errors import DomainError, as_float_array, require_finite, require_int, require_positive, require_shape
 from ebm_ref.exact.langevin import inner_chain
 from ebm_ref.kernels import gibbs_langevin as kernels
-from ebm_ref.kernels.noise import LANES, Stream, from_tiles, to_tiles
+from ebm_ref.kernels.noise import LANES, ROOM, Stream, from_tiles, lined_up, to_tiles
+from ebm_ref.kernels.panels import tiles as packed
 from ebm_ref.models.grbm import GRBM
 from ebm_ref.samplers.common import GaussianNoise, Info, free_units, joint_rows
 from ebm_ref.samplers.continuous import acceptance
@@ -131,16 +132,21 @@ class GibbsLangevin:
 
     def advance(self, state: np.ndarray, stream: Stream, start: int, n: int) -> tuple[np.ndarray, Info]:
         """n steps by the compiled loop, numbers at steps start, ..., start + n - 1; the input is not modified."""
-        model, (nv, nh) = self.model, self.model.W.shape
-        tiles, s2, rho, half = to_tiles(state), self.model.variance, self.inner[0], self.half_precision()
-        pull, noise = self.coefficients()
+        model, (nv, nh), tiles, (pull, noise) = self.model, self.model.W.shape, to_tiles(state), self.coefficients()
+        weights = packed(model.W.T, np.float64), packed(model.W / model.variance[:, None], np.float64)
+        numbers, work = (stream.address, np.uint64(start), n), tiles.size * n * (20.0 * len(pull) + nh)
+        mu, b, n_normals = np.array(model.mu), np.array(model.b), -(-nv // 4) * 4
+        if not self.adjusted:
+            scratch = lined_up(len(tiles), (nv + nh + n_normals) * LANES + ROOM)
+            kernels.run_gibbs_langevin(
+                len(tiles), tiles, scratch, *weights, mu, b, pull, noise, self.free, *numbers, work=work
+            )
+            return from_tiles(tiles, len(state), nv + nh), Info(np.full(len(state), n), n)
         accepted = np.zeros(len(tiles) * LANES, dtype=np.int64)
-        scratch = np.empty((len(tiles), (3 * nv + 2 * nh + 10 + -(-nv // 4) * 4) * LANES))
-        kernels.run_gibbs_langevin(
-            len(tiles), tiles, scratch, accepted, np.array(model.W), np.ascontiguousarray((model.W / s2[:, None]).T),
-            np.array(model.mu), 1.0 / s2, np.array(model.b), pull, noise, rho, half, self.free,
-            self.adjust_from if self.adjusted else -1, stream.address, np.uint64(start), n,
-            work=tiles.size * n * (20.0 * len(pull) + nh),
+        scratch = lined_up(len(tiles), (3 * nv + 2 * nh + 6 + n_normals) * LANES + ROOM)
+        kernels.run_adjusted(
+            len(tiles), tiles, scratch, accepted, *weights, mu, 1.0 / model.variance, b, pull, noise, self.inner[0],
+            self.half_precision(), self.free, self.adjust_from, *numbers, work=work,
         )  # fmt: skip
         return from_tiles(tiles, len(state), nv + nh), Info(accepted[: len(state)], n)
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ebm_ref.errors import require_int, require_positive
-from ebm_ref.kernels import langevin as kernels
+from ebm_ref.kernels import hmc as kernels
 from ebm_ref.kernels.noise import LANES, Stream, from_tiles, to_tiles
 from ebm_ref.samplers import continuous
 from ebm_ref.samplers.common import GaussianNoise, Info, free_units
@@ -91,7 +91,7 @@ class HMC:
         accepted = np.zeros(len(tiles) * LANES, dtype=np.int64)
         e = np.array(np.broadcast_to(self._by_coordinate(), d))
         low, high, boundary = continuous.box_arrays(self.box, d)
-        kernels.run_hmc(
+        kernels.HMC[target.kind](
             len(tiles), tiles, target.scratch(len(tiles), d, 4), accepted, *target.arguments, e, low, high, boundary,
             1.0 / self.temperature, self.n_leapfrog, stream.address, np.uint64(start), n,
             work=tiles.size * n * self.n_leapfrog * (10.0 + 2 * target.n_parts),

@@ -117,16 +117,22 @@ class Langevin:
     def _advance_compiled(self, target, state, stream: Stream, start: int, n: int) -> tuple[np.ndarray, Info]:
         n_chains, d = state.shape
         tiles = to_tiles(state)
-        accepted, diverged = (np.zeros(len(tiles) * LANES, dtype=np.int64) for _ in range(2))
+        counts = np.zeros(len(tiles) * LANES, dtype=np.int64)  # accepted, or the step of divergence
         lam, s = (np.array(np.broadcast_to(self._by_coordinate(v), d)) for v in (self.step_size, self.noise))
         low, high, boundary = continuous.box_arrays(self.box, d)
-        kernels.run_langevin(
-            len(tiles), tiles, target.scratch(len(tiles), d, 3), accepted, diverged, *target.arguments, lam, s, low,
-            high, boundary, 1.0 / self.temperature, self.adjusted, stream.address, np.uint64(start), n,
-            work=tiles.size * n * (10.0 + 2 * target.n_parts),
-        )  # fmt: skip
-        continuous.require_no_divergence(diverged[:n_chains], stream.first_chain)
-        return from_tiles(tiles, n_chains, d), Info(accepted[:n_chains], n)
+        arguments = (*target.arguments, lam, s, low, high, boundary)
+        numbers, work = (stream.address, np.uint64(start), n), tiles.size * n * (10.0 + 2 * target.n_parts)
+        if self.adjusted:
+            scratch, inverse_T = target.scratch(len(tiles), d, 3), 1.0 / self.temperature
+            kernels.MALA[target.kind](
+                len(tiles), tiles, scratch, counts, *arguments, inverse_T, *numbers, work=work
+            )  # fmt: skip
+            return from_tiles(tiles, n_chains, d), Info(counts[:n_chains], n)
+        kernels.ULA[target.kind](
+            len(tiles), tiles, target.scratch(len(tiles), d, 1), counts, *arguments, *numbers, work=work
+        )
+        continuous.require_no_divergence(counts[:n_chains], stream.first_chain)
+        return from_tiles(tiles, n_chains, d), Info(np.full(n_chains, n), n)
 
     def _by_coordinate(self, value: np.ndarray) -> np.ndarray:
         return value if self.free is None else np.where(self.free, value, 0.0)

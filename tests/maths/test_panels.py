@@ -5,8 +5,8 @@ import pytest
 
 from ebm_ref.compile import jit
 from ebm_ref.kernels import panels
-from ebm_ref.kernels.langevin import add_products as add_tile_products
 from ebm_ref.kernels.noise import LANES
+from ebm_ref.kernels.targets import add_products as add_tile_products
 
 
 @jit
@@ -17,9 +17,9 @@ def of_fours(Z, S, w, c):
 @pytest.mark.parametrize("terms", [0, 4, 8])
 def test_a_panel_of_fours(terms):
     rng = np.random.default_rng(terms)
-    Z, S, w = rng.normal(size=(4, 16)), rng.normal(size=(terms, 16)), rng.normal(size=(4, terms + 3))
+    Z, S, w = rng.normal(size=(4, 16)), rng.normal(size=(terms, 16)), rng.normal(size=(terms, 4))
     expected = Z.copy()
-    panels.fours(2)(expected, S, w, 8)
+    panels.fours(1)(expected, S, w, 8)
     of_fours(Z, S, w, 8)
     np.testing.assert_array_equal(Z, expected)
 
@@ -42,5 +42,5 @@ def test_products_of_a_tile_of_chains(units, terms):
     rng = np.random.default_rng(units)
     M, x, out = rng.normal(size=(units, terms)), rng.normal(size=(terms, LANES)), rng.normal(size=(units, LANES))
     expected = out + M @ x
-    add_tile_products(out.ravel(), M, x.ravel())
+    add_tile_products(out.ravel(), panels.tiles(M.T, np.float64), x.ravel())
     np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-13)
