@@ -114,10 +114,14 @@ def simulated() -> bool:
     return bool(getattr(config, "ENABLE_CUDASIM", False))
 
 
-def _compile(function: Callable, name: str, flags: set[str], cached: bool, inlined: bool = False) -> Callable:
+def _compile(
+    function: Callable, name: str, flags: set[str], cached: bool, inlined: bool = False, internal: bool = False
+) -> Callable:
+    """``internal``: called by compiled code only, which spares the compiler the conversion of Python's arguments."""
     if simulated():
         return function
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": flags or False}
+    options |= {"no_cfunc_wrapper": True, "no_cpython_wrapper": internal}
     compiled: Any = numba.njit(**options, forceinline=inlined)(function)
     if cached and not config.DISABLE_JIT:
         compiled._cache = _PackageCache(function, name)
@@ -204,7 +208,7 @@ def over_chains(body: Callable, *, flags: tuple[str, ...] = ()) -> Callable:
     ``run.body`` is the compiled body, ``run.py_body`` the readable one.
     """
     name, ours = _name(body), _is_ours(body)
-    compiled_body = _compile(body, name, set(flags), ours)
+    compiled_body = _compile(body, name, set(flags), ours, internal=True)
 
     def chains(start, stop, *arrays):
         for chain in range(start, stop):

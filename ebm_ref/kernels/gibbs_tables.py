@@ -1,90 +1,113 @@
 """Block Gibbs on binary layers by tables of partial sums: the rows of kernels/gibbs.block_sweeps, bit for bit.
 
-States are 0 or 1, so four units of a layer add one of only 16 numbers to a field.   [Arlazarov et al. 1970]
-A *block* is four units with one Philox counter (addresses 4k, ..., 4k + 3), their states the low bits of a byte; a
-*tile* is eight blocks, 32 units, a word of 64 bits in each chain.  In a tile the fields of the units with equal places
-in their blocks stand together: place p, block k is number 8 p + k.  The word of a chain selects eight rows of a table:
-(1) T_k[s] = ((s_0 w_0 + s_1 w_1) + s_2 w_2) + s_3 w_3  for each block k of the tile of given units, 32 fields at once
-(2) z <- z + T_k[s_k],  k in order, starting from the bias: one vector addition for 32 products
-(3) u < sigmoid(z) where gap(z, u) < 0, and (4) the bound on its error, as in kernels/gibbs_batch, but with
-        d_j = 2^-24 (|bias_j| + 4 sum_i |W_ij| + sum_k max(|bias_j + P_kj|, |bias_j - N_kj|)),
-    P_kj and N_kj the sums of the positive and of the negative W_ij in blocks 0, ..., k: the numbers are rounded once,
-    a row of a table errs by at most three roundings of its sum of absolute values, and every addition (2) rounds once.
+States are 0 or 1, so four units add one of only sixteen numbers to a field.      [Arlazarov, Dinic, Kronrod & Faradzev 1970]
+A *block* is four units that share a Philox counter, addresses 4b, ..., 4b + 3; a unit has its *place* in it, 0 to 3.
+A *tile* is eight blocks: its 32 states in a chain are a word of 64 bits, a byte for each block, the places its low bits;
+its 32 fields are four vectors, one for each place, so number 8 place + block of a tile is that unit's.
+(1) T_b[s] = ((s_0 w_0 + s_1 w_1) + s_2 w_2) + s_3 w_3  for each given block b: 16 rows of a tile's fields
+(2) z = bias + T_0[s_0] + T_1[s_1] + ..., from left to right, in float32: one vector addition for 32 products
+(3) u < sigmoid(z) where kernels/gibbs_batch.gap is negative; where it is within the margin, by the exact rule.
+(4) Double precision at the price of single: beyond the margin the sign of the gap is right, since (2) errs by at most
+        d_j = 2^-24 (|bias_j| + 4 sum_i |W_ij| + sum_b max(|bias_j + P_bj|, |bias_j - N_bj|)),
+    P_bj and N_bj the sums of the positive and of the negative W_ij in blocks 0, ..., b: rounding the numbers, three
+    additions in (1), each of no more than the block's sum of |W_ij|, and the additions of (2).  Within the margin the
+    sum is done again in float64, in the order of i.  In single precision (2) decides, for any states: ``plain_sweeps``.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ebm_ref.compile import jit, over_chains, vector_code
-from ebm_ref.kernels.gibbs_batch import gap
+from ebm_ref.kernels import gibbs
+from ebm_ref.kernels.gibbs_batch import MARGIN, WIDEST_MARGIN, gap
 from ebm_ref.maths.philox import LOW32, S32, bernoulli, philox4x32_inlined
 from ebm_ref.maths.scalars import sigmoid
 
-BLOCKS, PLACES = 8, 4  # of a tile; of a block
-UNITS = BLOCKS * PLACES
-AT_ONCE = 64  # chains whose words are drawn at once
-ZERO = np.float32(0.0)
-CLOSE = np.uint64(0xF0F0F0F0F0F0F0F0)
-U1, U3, U4, U7, U8 = (np.uint64(n) for n in (1, 3, 4, 7, 8))
+PLACES, BLOCKS, UNITS = 4, 8, 32  # of a block; of a tile; units of a tile
+ROWS = 16  # of a block in a table
+WIDEST, NARROWEST = 256, 16  # chains that share a table
+AT_ONCE = 64  # chains drawn in one loop
+MOST_PADDING = 1.25  # units of all tiles for a unit of the model; beyond, kernels/gibbs_batch is faster
+ZERO, FIRST = np.float32(0.0), np.int64(0)
+CLOSE = np.uint64(0xF0F0F0F0F0F0F0F0)  # the high bits of the bytes
+U1, U4, U7, S3 = np.uint64(1), np.uint64(4), np.uint64(7), np.uint64(3)
+
+
+class Layer(NamedTuple):
+    """What the draws of a layer need; n units with weights from ``given`` units, in ``tiles`` and ``given_tiles``."""
+
+    first_unit: int  # the address of unit 0
+    first_given: int  # that of the other layer
+    tiles: np.ndarray  # W in float32 (tiles, given_tiles, 8 blocks x 4 places x 32 fields)
+    starts: np.ndarray  # the bias in float32 (tiles, 32 fields)
+    bias: np.ndarray  # (n,)
+    weights: np.ndarray  # (n, given) to sum again by, (4); (n, 0) where single precision decides
+    margin: float
+
+
+# Sums -----------------------------------------------------------------------------------------------------------------
 
 
 def fill_table(T, w):
-    """(1); T (8, 16, 32) and w (8, 4, 32) as flat arrays."""
-    for k in range(BLOCKS):
-        t, rows = T[512 * k : 512 * (k + 1)], w[128 * k : 128 * (k + 1)]
+    """(1); T (8 blocks x 16 rows x 32 fields) and w (8 blocks x 4 places x 32 fields), both flat."""
+    for block in range(BLOCKS):
+        t, v = T[ROWS * UNITS * block : ROWS * UNITS * (block + 1)], w[128 * block : 128 * (block + 1)]
         for j in range(UNITS):
-            w0, w1, w2, w3 = rows[j], rows[32 + j], rows[64 + j], rows[96 + j]
+            w0, w1, w2, w3 = v[j], v[32 + j], v[64 + j], v[96 + j]
             w01, w02, w12 = w0 + w1, w0 + w2, w1 + w2
             w012 = w01 + w2
-            t[j] = ZERO
-            t[32 + j] = w0
-            t[64 + j] = w1
-            t[96 + j] = w01
-            t[128 + j] = w2
-            t[160 + j] = w02
-            t[192 + j] = w12
-            t[224 + j] = w012
-            t[256 + j] = w3
-            t[288 + j] = w0 + w3
-            t[320 + j] = w1 + w3
-            t[352 + j] = w01 + w3
-            t[384 + j] = w2 + w3
-            t[416 + j] = w02 + w3
-            t[448 + j] = w12 + w3
-            t[480 + j] = w012 + w3
+            t[j], t[32 + j], t[64 + j], t[96 + j] = ZERO, w0, w1, w01
+            t[128 + j], t[160 + j], t[192 + j], t[224 + j] = w2, w02, w12, w012
+            t[256 + j], t[288 + j], t[320 + j], t[352 + j] = w3, w0 + w3, w1 + w3, w01 + w3
+            t[384 + j], t[416 + j], t[448 + j], t[480 + j] = w2 + w3, w02 + w3, w12 + w3, w012 + w3
 
 
-def add_rows_code(builder, element, bits, Z, T, S, c, width, n, stride):
-    """(2) in LLVM: the four sums of a chain stay in registers."""
+fill_table = jit(fill_table)
+
+
+def add_rows_in_numpy(Z, T, S, _):
+    """(2) of one tile of given units: fields Z (4 places, chains x 8 blocks), T (8 x 16, 32), words S (1, chains)."""
+    z, t = Z.reshape(PLACES, -1, BLOCKS), T.reshape(BLOCKS, ROWS, PLACES, BLOCKS)
+    for block in range(BLOCKS):
+        s = (S[0] >> np.uint64(8 * block)).astype(np.int64) % ROWS
+        z += t[block, s].transpose(1, 0, 2)
+
+
+def add_rows_code(
+    builder: Any, element: Any, bits: int, Z: Any, T: Any, S: Any, _: Any, width: Any, rows: Any, stride: Any
+) -> None:
+    """The same in LLVM; the four sums of a chain stay in registers."""
     from llvmlite import ir
 
-    i64 = ir.IntType(64)
-    vector = ir.VectorType(element, BLOCKS)
+    i64, vector = ir.IntType(64), ir.VectorType(element, BLOCKS)
 
-    def at(base, index):
+    def at(base: Any, index: Any) -> Any:
         return builder.bitcast(builder.gep(base, [index]), vector.as_pointer())
 
-    def load(pointer):
+    def load(pointer: Any) -> Any:
         value = builder.load(pointer)
-        value.align = 4
+        value.align = bits // 8
         return value
 
     before, (loop, end) = builder.block, map(builder.append_basic_block, ("chain", "end"))
     builder.cbranch(builder.icmp_signed("<", i64(0), width), loop, end)
     builder.position_at_end(loop)
-    i = builder.phi(i64)
+    i = builder.phi(i64)  # 8 x chain
     word = builder.load(builder.gep(S, [builder.lshr(i, i64(3))]))
-    targets = [at(Z, builder.add(builder.mul(width, i64(p)), i)) for p in range(PLACES)]
+    targets = [at(Z, builder.add(builder.mul(width, i64(place)), i)) for place in range(PLACES)]
     sums = [load(target) for target in targets]
-    for k in range(BLOCKS):
-        shift = 8 * k - 5
-        moved = builder.lshr(word, i64(shift)) if shift > 0 else builder.shl(word, i64(-shift))
-        row = builder.and_(moved, i64(15 * UNITS))
-        base = builder.gep(T, [row])
-        sums = [
-            builder.fadd(sums[p], load(at(base, i64(16 * UNITS * k + BLOCKS * p)))) for p in range(PLACES)
-        ]
+    for block in range(BLOCKS):
+        right = 8 * block - 5  # so that a row's number comes out times 32
+        moved = builder.lshr(word, i64(right)) if right > 0 else builder.shl(word, i64(-right))
+        row = builder.gep(T, [builder.and_(moved, i64(UNITS * (ROWS - 1)))])
+        fields = [load(at(row, i64(UNITS * ROWS * block + BLOCKS * place))) for place in range(PLACES)]
+        sums = [builder.fadd(z, t) for z, t in zip(sums, fields, strict=True)]
     for target, value in zip(targets, sums, strict=True):
-        builder.store(value, target).align = 4
+        builder.store(value, target).align = bits // 8
     following = builder.add(i, i64(BLOCKS))
     i.add_incoming(i64(0), before)
     i.add_incoming(following, loop)
@@ -92,191 +115,301 @@ def add_rows_code(builder, element, bits, Z, T, S, c, width, n, stride):
     builder.position_at_end(end)
 
 
-def add_rows_twin(Z, T, S, c):
-    """(2) in NumPy: Z (4, 8 chains), T (8, 16, 32), S (1, chains)."""
-    T = T.reshape(BLOCKS, 16, PLACES, BLOCKS)
-    z = Z.reshape(PLACES, -1, BLOCKS)
-    for k in range(BLOCKS):
-        s = (S[0] >> np.uint64(8 * k)).astype(np.int64) & 15
-        z += T[k, s].transpose(1, 0, 2)
+add_rows: Callable = vector_code(add_rows_code, add_rows_in_numpy)
 
 
-add_rows = vector_code(add_rows_code, add_rows_twin)
-fill_table = jit(fill_table)
+def start_fields(Z, bias):
+    """Z (4, chains x 8) = the bias of a tile, (32,)."""
+    for place in range(PLACES):
+        z, b = Z[place], bias[BLOCKS * place : BLOCKS * (place + 1)]
+        for i in range(0, len(z), BLOCKS):
+            for block in range(BLOCKS):
+                z[i + block] = b[block]
 
 
-def fill_words(words, n_words, block, chain, c2, c3, k0, k1):
-    """words[p, 8 c + k]: first word of place p in block ``block`` + k of chain ``chain`` + c."""
-    a0, a1, a2, a3 = words[0], words[1], words[2], words[3]
-    for i in range(n_words):
-        n = np.uint64(i)
-        w0, w1, w2, w3 = philox4x32_inlined(block + (n & U7), chain + (n >> U3), c2, c3, k0 & LOW32, k1 & LOW32)
-        a0[i] = w0
-        a1[i] = w1
-        a2[i] = w2
-        a3[i] = w3
+def bit_of(position):
+    """Which bit of its tile's word the unit at this address is, counted from a multiple of four."""
+    return np.uint64(8 * ((position >> 2) & 7) + (position & 3))
 
 
-def draw_bytes(drawn, Z, start, words, margin):
-    """(3): the states of the four units of a block in the low bits, what is within the margin in the high ones."""
-    z0, z1, z2, z3 = Z[0][start:], Z[1][start:], Z[2][start:], Z[3][start:]
-    w0, w1, w2, w3 = words[0], words[1], words[2], words[3]
-    for i in range(len(drawn)):
-        g0, g1, g2, g3 = gap(z0[i], w0[i]), gap(z1[i], w1[i]), gap(z2[i], w2[i]), gap(z3[i], w3[i])
-        on = (np.int32(g0 < ZERO)) | (np.int32(g1 < ZERO) << 1) | (np.int32(g2 < ZERO) << 2) | (np.int32(g3 < ZERO) << 3)
-        close = (
-            (np.int32(abs(g0) < margin) << 4) | (np.int32(abs(g1) < margin) << 5) | (np.int32(abs(g2) < margin) << 6)
-            | (np.int32(abs(g3) < margin) << 7)
-        )
-        drawn[i] = on | close
+bit_of = jit(bit_of, inlined=True)
+start_fields = jit(start_fields)
 
 
-fill_words = jit(fill_words)
-draw_bytes = jit(draw_bytes, flags=("contract",))
-
-
-def exact_field(S, c, first_unit, bias, weights):
-    """bias + sum_i weights_i s_i in float64, in the order of i; given unit i is at address first_unit + i."""
+def exact_field(S, c, offset, bias, weights):
+    """bias + sum_i weights_i s_i in float64, in the order of i, of chain c; unit i has position offset + i in S."""
     z = bias
-    shift = first_unit - 4 * (first_unit >> 2)
     for i in range(len(weights)):
-        n = np.uint64(i + shift)
-        bit = (S[(i + shift) // UNITS, c] >> (((n >> np.uint64(2)) & U7) * U8 + (n & U3))) & U1
-        z += weights[i] if bit else 0.0
+        position = offset + i
+        z += weights[i] if (S[position >> 5, c] >> bit_of(position)) & U1 else 0.0
     return z
 
 
 exact_field = jit(exact_field)
 
 
-def settle(word, flags, tile, c, given, given_first, Z, layer, chain, step, purpose, k0, k1):
-    """The exact rule for the units of a chain's word that are close."""
-    first_unit, bias, weights = layer.first_unit, layer.exact_bias, layer.exact_weights
-    base = 4 * (first_unit >> 2) + tile * UNITS
-    for k in range(BLOCKS):
-        for p in range(PLACES):
-            if (flags >> np.uint64(8 * k + p + 4)) & U1:
-                j = base + 4 * k + p - first_unit
-                unit = np.uint64(first_unit + j)
-                if weights.shape[1]:
-                    z = exact_field(given, c, given_first, bias[j], weights[j])
+# Draws ----------------------------------------------------------------------------------------------------------------
+
+
+def fill_words(words, n, block, chain, c2, c3, k0, k1):
+    """words[place, 8 c + b]: the first word of that place in block ``block`` + b of chain ``chain`` + c; n of a place."""
+    first, second, third, fourth = words[0], words[1], words[2], words[3]
+    for i in range(n):
+        here = np.uint64(i)
+        w0, w1, w2, w3 = philox4x32_inlined(block + (here & U7), chain + (here >> S3), c2, c3, k0 & LOW32, k1 & LOW32)
+        first[i] = w0
+        second[i] = w1
+        third[i] = w2
+        fourth[i] = w3
+
+
+def draw_bytes(drawn, Z, start, words, margin):
+    """(3): the states of a block in the low bits of its byte; in the high ones, which of them are within the margin."""
+    z0, z1, z2, z3 = Z[0][start:], Z[1][start:], Z[2][start:], Z[3][start:]
+    w0, w1, w2, w3 = words[0], words[1], words[2], words[3]
+    for i in range(len(drawn)):
+        g0, g1, g2, g3 = gap(z0[i], w0[i]), gap(z1[i], w1[i]), gap(z2[i], w2[i]), gap(z3[i], w3[i])
+        byte = np.int32(g0 < ZERO) | np.int32(g1 < ZERO) << 1 | np.int32(g2 < ZERO) << 2 | np.int32(g3 < ZERO) << 3
+        byte |= np.int32(abs(g0) < margin) << 4 | np.int32(abs(g1) < margin) << 5
+        byte |= np.int32(abs(g2) < margin) << 6 | np.int32(abs(g3) < margin) << 7
+        drawn[i] = byte
+
+
+fill_words = jit(fill_words)
+draw_bytes = jit(draw_bytes, flags=("contract",))
+
+
+def settle(word, close, layer, given, c, Z, words, i, tile, chain, step, purpose, k0, k1):
+    """``word`` with the exact rule for the states whose high bits are in ``close``; i is 8 x the chain in ``words``."""
+    n_words = BLOCKS * c
+    for block in range(BLOCKS):
+        for place in range(PLACES):
+            bit = U1 << np.uint64(8 * block + place)
+            if close & (bit << U4):
+                position = UNITS * tile + PLACES * block + place
+                j = position - (layer.first_unit & 3)
+                if layer.weights.shape[1]:
+                    z = exact_field(given, c, layer.first_given & 3, layer.bias[j], layer.weights[j])
                 else:
-                    z = np.float64(Z[p, 8 * c + k])
-                c3 = purpose | ((step >> S32) << np.uint64(16))
-                w0, w1, w2, w3 = philox4x32(unit >> np.uint64(2), chain, step & LOW32, c3, k0, k1)
-                first = w0 if p == 0 else w1 if p == 1 else w2 if p == 2 else w3
-                s = bernoulli(sigmoid(z), first, unit, chain, step, purpose, k0, k1)
-                mask = U1 << np.uint64(8 * k + p)
-                word = (word | mask) if s == 1.0 else (word & ~mask)
+                    z = np.float64(Z[place, n_words + block])
+                first, unit = np.uint64(words[place, i + block]), np.uint64(layer.first_unit + j)
+                on = bernoulli(sigmoid(z), first, unit, chain, step, purpose, k0, k1) == 1.0
+                word = (word | bit) if on else (word & ~bit)
     return word
 
-
-from ebm_ref.maths.philox import philox4x32
 
 settle = jit(settle)
 
 
-def draw_tile(S, drawn, Z, words, tile, given, given_first, layer, chain, step, purpose, k0, k1):
-    """S[tile] ~ p(units | given)."""
-    width = S.shape[1]
-    c3 = purpose | ((step >> S32) << np.uint64(16))
+def draw_tile(S, tile, layer, free, given, Z, words, drawn, chain, step, purpose, k0, k1):
+    """The free units of a tile from their fields."""
+    s, c3, margin = S[tile], purpose | ((step >> S32) << np.uint64(16)), np.float32(layer.margin)
     block = np.uint64((layer.first_unit >> 2) + BLOCKS * tile)
-    margin, free = np.float32(layer.margin), layer.free[tile]
-    for start in range(0, width, AT_ONCE):
-        stop = min(start + AT_ONCE, width)
-        d = drawn[: 8 * (stop - start)]
-        fill_words(words, len(d), block, chain + np.uint64(start), step & LOW32, c3, k0, k1)
-        draw_bytes(d, Z, 8 * start, words, margin)
-        d64 = d.view(np.uint64)
-        s = S[tile, start:stop]
-        for c in range(stop - start):
-            new = d64[c]
-            flags = new & CLOSE & (free << U4)
-            if flags:
-                new = settle(
-                    new, flags, tile, start + c, given, given_first, Z, layer, chain + np.uint64(start + c), step,
-                    purpose, k0, k1,
-                )
-            s[c] = (new & free) | (s[c] & ~free)
+    for start in range(0, len(s), AT_ONCE):
+        n = min(AT_ONCE, len(s) - start)
+        fill_words(words, BLOCKS * n, block, chain + np.uint64(start), step & LOW32, c3, k0, k1)
+        draw_bytes(drawn[: BLOCKS * n], Z, BLOCKS * start, words, margin)
+        new = drawn.view(np.uint64)
+        for i in range(n):
+            c, word = start + i, new[i]
+            close = word & CLOSE & (free[tile, 0] << U4)
+            if close:
+                word = settle(
+                    word, close, layer, given, c, Z, words, BLOCKS * i, tile, chain + np.uint64(c), step, purpose, k0,
+                    k1,
+                )  # fmt: skip
+            s[c] = (word & free[tile, 0]) | (s[c] & ~free[tile, 0])
 
 
 draw_tile = jit(draw_tile)
 
 
-def draw_layer(S, given, given_first, layer, T, Z, drawn, words, chain, step, purpose, k0, k1):
-    """S ~ p(layer | given)."""
-    tiles = layer.tiles
-    T2 = T.reshape(128, 32)
-    for tile in range(len(tiles)):
-        bias = layer.bias[tile]
-        for p in range(PLACES):
-            z, b = Z[p], bias[8 * p : 8 * p + 8]
-            for c in range(0, len(z), 8):
-                for k in range(BLOCKS):
-                    z[c + k] = b[k]
-        for g in range(tiles.shape[1]):
-            fill_table(T, tiles[tile, g].ravel())
-            add_rows(Z, T2, given[g : g + 1], 0)
-        draw_tile(S, drawn, Z, words, tile, given, given_first, layer, chain, step, purpose, k0, k1)
+def draw_layer(S, layer, free, given, T, Z, words, drawn, chain, step, purpose, k0, k1):
+    """S ~ p(layer | given): words (tiles, chains); T, Z, words and drawn are scratch."""
+    for tile in range(len(S)):
+        start_fields(Z, layer.starts[tile])
+        for g in range(len(given)):
+            fill_table(T, layer.tiles[tile, g])
+            add_rows(Z, T.reshape(ROWS * BLOCKS, UNITS), given[g : g + 1], 0)
+        draw_tile(S, tile, layer, free, given, Z, words, drawn, chain, step, purpose, k0, k1)
 
 
 draw_layer = jit(draw_layer)
 
 
-def to_words(S, rows, first_unit):
-    """Rows of one layer as words; whether any state is neither 0 nor 1."""
-    shift = first_unit - 4 * (first_unit >> 2)
+# Sweeps ---------------------------------------------------------------------------------------------------------------
+
+
+def to_words(S, rows, offset):
+    """Words S (tiles, chains) of rows (chains, units) of one layer; whether any number is neither 0 nor 1."""
     odd = False
     for c in range(len(rows)):
         row = rows[c]
         for tile in range(len(S)):
             word = np.uint64(0)
-            lo = max(tile * UNITS - shift, 0)
-            for i in range(lo, min((tile + 1) * UNITS - shift, len(row))):
-                s = row[i]
-                odd |= not (s == 0.0 or s == 1.0)
-                n = np.uint64(i + shift)
-                word |= np.uint64(s == 1.0) << (((n >> np.uint64(2)) & U7) * U8 + (n & U3))
+            for position in range(max(UNITS * tile, offset), min(UNITS * (tile + 1), offset + len(row))):
+                s = row[position - offset]
+                odd |= s != 0.0 and s != 1.0
+                word |= np.uint64(s == 1.0) << bit_of(position)
             S[tile, c] = word
     return odd
 
 
-def to_rows(rows, S, first_unit):
-    """The inverse."""
-    shift = first_unit - 4 * (first_unit >> 2)
+def to_rows(rows, S, offset):
+    """The inverse of ``to_words``."""
     for c in range(len(rows)):
         row = rows[c]
         for tile in range(len(S)):
             word = S[tile, c]
-            lo = max(tile * UNITS - shift, 0)
-            for i in range(lo, min((tile + 1) * UNITS - shift, len(row))):
-                n = np.uint64(i + shift)
-                row[i] = np.float64((word >> (((n >> np.uint64(2)) & U7) * U8 + (n & U3))) & U1)
+            for position in range(max(UNITS * tile, offset), min(UNITS * (tile + 1), offset + len(row))):
+                row[position - offset] = np.float64((word >> bit_of(position)) & U1)
 
 
 to_words = jit(to_words)
 to_rows = jit(to_rows)
 
 
-def table_sweeps(block, width, states, out, left, visible, hidden, address, start, n_steps):
-    """n_steps of block Gibbs from ``states`` to ``out`` (chains, nv + nh), for the block's ``width`` chains."""
-    nv = hidden.first_unit
-    first = block * width
-    n = min(width, len(states) - first)
+def table_sweeps(block, width, states, out, left, visible, hidden, free, address, start, n_steps):
+    """n_steps of block Gibbs from ``states`` to ``out`` (chains, nv + nh), for the block's ``width`` chains.
+
+    visible, hidden: Layers; free (nv + nh,) is 1 where a unit may move, else 0.  Where a state is neither 0 nor 1,
+    ``left[block]`` is set and nothing done.
+    """
+    nv, first = hidden.first_unit, block * width
+    n, offset = min(width, len(states) - first), nv & 3
     purpose, k0, k1, chain = address[0], address[1], address[2], address[3] + np.uint64(first)
-    X, H = np.empty((len(visible.tiles), n), np.uint64), np.empty((len(hidden.tiles), n), np.uint64)
-    T, Z = np.empty(16 * 8 * UNITS, np.float32), np.empty((PLACES, 8 * n), np.float32)
-    words, drawn = np.empty((PLACES, 8 * AT_ONCE), np.uint32), np.empty(8 * AT_ONCE, np.uint8)
-    rows = states[first : first + n]
-    odd = to_words(X, rows[:, :nv], 0)
-    odd |= to_words(H, rows[:, nv:], nv)
+    X, free_x = np.empty((len(visible.tiles), n), np.uint64), np.empty((len(visible.tiles), 1), np.uint64)
+    H, free_h = np.empty((len(hidden.tiles), n), np.uint64), np.empty((len(hidden.tiles), 1), np.uint64)
+    T, Z = np.empty(ROWS * BLOCKS * UNITS, np.float32), np.empty((PLACES, BLOCKS * n), np.float32)
+    words, drawn = np.empty((PLACES, BLOCKS * AT_ONCE), np.uint32), np.empty(BLOCKS * AT_ONCE, np.uint8)
+    rows, new = states[first : first + n], out[first : first + n]
+    to_words(free_x, free[:, :nv], FIRST)
+    to_words(free_h, free[:, nv:], offset)
+    odd = to_words(X, rows[:, :nv], FIRST)
+    odd |= to_words(H, rows[:, nv:], offset)
     left[block] = odd
     for t in range(0 if odd else n_steps):
         step = start + np.uint64(t)
-        draw_layer(H, X, 0, hidden, T, Z, drawn, words, chain, step, purpose, k0, k1)
-        draw_layer(X, H, nv, visible, T, Z, drawn, words, chain, step, purpose, k0, k1)
-    to_rows(out[first : first + n, :nv], X, 0)
-    to_rows(out[first : first + n, nv:], H, nv)
+        draw_layer(H, hidden, free_h, X, T, Z, words, drawn, chain, step, purpose, k0, k1)
+        draw_layer(X, visible, free_x, H, T, Z, words, drawn, chain, step, purpose, k0, k1)
+    to_rows(new[:, :nv], X, FIRST)
+    to_rows(new[:, nv:], H, offset)
 
 
 run_table_sweeps = over_chains(table_sweeps)
+
+
+def sum_in_blocks(z, sums, bias, states, weights, offset):
+    """z = (2) for any states; weights (units, n) and sums (n,) in float32, terms in blocks of four positions."""
+    for j in range(len(z)):
+        z[j] = bias[j]
+    for start in range(-offset, len(states), PLACES):
+        sums[:] = ZERO
+        for i in range(max(start, 0), min(start + PLACES, len(states))):
+            s, row = np.float32(states[i]), weights[i]
+            for j in range(len(z)):
+                sums[j] += s * row[j]
+        for j in range(len(z)):
+            z[j] += sums[j]
+
+
+sum_in_blocks = jit(sum_in_blocks)
+
+
+def plain_sweeps(chain, states, scratch, W, WT, a, b, free, address, start, n_steps):
+    """The chain's row of ``table_sweeps`` in single precision, for any states, in place; all weights in float32."""
+    nv = len(a)
+    purpose, k0, k1, c1 = address[0], address[1], address[2], address[3] + np.uint64(chain)
+    x, h, logits = states[chain, :nv], states[chain, nv:], scratch[chain]
+    z, sums = np.empty((2, nv), np.float32), np.empty((2, len(b)), np.float32)
+    for t in range(n_steps):
+        step = start + np.uint64(t)
+        sum_in_blocks(sums[0], sums[1], b, x, W, FIRST)
+        logits[nv:] = sums[0]
+        gibbs.draw_layer(h, logits[nv:], free[nv:], nv, c1, step, purpose, k0, k1)
+        sum_in_blocks(z[0], z[1], a, h, WT, nv & 3)
+        logits[:nv] = z[0]
+        gibbs.draw_layer(x, logits[:nv], free[:nv], FIRST, c1, step, purpose, k0, k1)
+
+
+run_plain_sweeps = over_chains(plain_sweeps)
+
+
+# Before the first sweep -----------------------------------------------------------------------------------------------
+
+
+def prepare(W, bias, offset, offset_given, tiles, starts, transposed, scratch):
+    """W (given, n) into ``tiles``, the bias into ``starts``, W' into ``transposed``; the largest d_j of (4).
+
+    offset, offset_given: the positions of unit 0 of either layer; scratch (3, n).
+    """
+    size, highest, lowest = scratch[0], scratch[1], scratch[2]
+    n = len(bias)
+    on_the_way = np.zeros(n)
+    for j in range(n):
+        position = offset + j
+        starts[position >> 5, BLOCKS * (position & 3) + ((position >> 2) & 7)] = bias[j]
+        size[j], highest[j], lowest[j] = abs(bias[j]), bias[j], bias[j]
+    for i in range(len(W)):
+        row, given = W[i], offset_given + i
+        first = PLACES * BLOCKS * (PLACES * ((given >> 2) & 7) + (given & 3))
+        for j in range(n):
+            w, position = row[j], offset + j
+            tiles[position >> 5, given >> 5, first + BLOCKS * (position & 3) + ((position >> 2) & 7)] = w
+            transposed[j, i] = w
+            size[j] += 4.0 * abs(w)
+            highest[j] += max(w, 0.0)
+            lowest[j] += min(w, 0.0)
+        if given & 3 == 3 or i == len(W) - 1:
+            for j in range(n):
+                on_the_way[j] += max(abs(highest[j]), abs(lowest[j]))
+    largest = 0.0
+    for j in range(n):
+        largest = max(largest, size[j] + on_the_way[j])
+    return 1.01 * 2.0**-24 * largest  # the last digits of the sums of magnitudes, and 2^-48 n^2
+
+
+prepare = jit(prepare)
+
+
+def n_tiles(first_unit: int, n: int) -> int:
+    """Tiles of a layer of n units, the first at this address."""
+    return -(-((first_unit & 3) + n) // UNITS)
+
+
+def worthwhile(n_visible: int, n_hidden: int) -> bool:
+    """Whether the tiles are well filled."""
+    padded = UNITS * (n_tiles(0, n_visible) + n_tiles(n_visible, n_hidden))
+    return padded <= MOST_PADDING * (n_visible + n_hidden)
+
+
+def prepared(W: np.ndarray, bias: np.ndarray, first_unit: int, first_given: int) -> tuple[Layer, np.ndarray]:
+    """The Layer with weights W (given, n), to be summed again by nothing yet, and W'; the margin is (4)."""
+    given, n = W.shape
+    tiles = np.zeros((n_tiles(first_unit, n), n_tiles(first_given, given), PLACES * BLOCKS * UNITS), np.float32)
+    starts, transposed = np.zeros((len(tiles), UNITS), np.float32), np.empty((n, given))
+    d = prepare(W, bias, first_unit & 3, first_given & 3, tiles, starts, transposed, np.empty((3, n)))
+    transposed.flags.writeable = False
+    return Layer(first_unit, first_given, tiles, starts, bias, np.empty((n, 0)), MARGIN + d), transposed
+
+
+def layers(W: np.ndarray, a: np.ndarray, b: np.ndarray, single: bool) -> tuple[Layer, Layer] | None:
+    """The visible and the hidden layer of an RBM; None where so much would be summed again that it doesn't pay.
+
+    single: sums in float32 decide.
+    """
+    nv = len(a)
+    hidden, WT = prepared(W, b, nv, 0)
+    visible, _ = prepared(WT, a, 0, nv)
+    if single:
+        return visible._replace(margin=MARGIN), hidden._replace(margin=MARGIN)
+    if not max(visible.margin, hidden.margin) < WIDEST_MARGIN:
+        return None
+    return visible._replace(weights=W), hidden._replace(weights=WT)
+
+
+def block_width(n_chains: int, n_threads: int) -> int:
+    """Chains of a block: as many blocks for each thread, few of them, since each makes its own tables."""
+    n_threads = max(1, min(n_threads, n_chains // NARROWEST))
+    n_blocks = n_threads * -(-n_chains // (n_threads * WIDEST))
+    return -(-n_chains // n_blocks)
