@@ -16,6 +16,7 @@ Four ideas.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import itertools
 import os
 import sys
@@ -114,15 +115,11 @@ def simulated() -> bool:
     return bool(getattr(config, "ENABLE_CUDASIM", False))
 
 
-def _compile(
-    function: Callable, name: str, flags: set[str], cached: bool, inlined: bool = False, internal: bool = False
-) -> Callable:
-    """``internal``: called by compiled code only, which spares the compiler the conversion of Python's arguments."""
+def _compile(function: Callable, name: str, flags: set[str], cached: bool, **choices: Any) -> Callable:
     if simulated():
         return function
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": flags or False}
-    options |= {"no_cfunc_wrapper": True, "no_cpython_wrapper": internal}
-    compiled: Any = numba.njit(**options, forceinline=inlined)(function)
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": flags or False, **choices}
+    compiled: Any = numba.njit(no_cfunc_wrapper=True, **options)(function)
     if cached and not config.DISABLE_JIT:
         compiled._cache = _PackageCache(function, name)
     return compiled
@@ -134,7 +131,7 @@ def jit(function: Callable, *, flags: tuple[str, ...] = (), inlined: bool = Fals
     ``inlined`` puts the function into its callers however long it is, so that loops over it can vectorise.
     """
     name = _name(function) + ".inlined" * inlined
-    return _compile(function, name, set(flags), _is_ours(function), inlined)
+    return _compile(function, name, set(flags), _is_ours(function), forceinline=inlined)
 
 
 def vector_code(emit: Callable, twin: Callable) -> Callable:
@@ -201,20 +198,26 @@ def _pool(n: int, pid: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n, thread_name_prefix=f"ebm_ref-{pid}")
 
 
+def _ranges(body: Callable, compiled_body: Callable) -> Callable:
+    """``chains(start, stop, *arrays)``; written out, since Numba inlines no call with a star.
+
+    A body is compiled within its loop only: on its own it would cost as much time again.
+    """
+    arrays = ", ".join(f"array_{i}" for i in range(1, len(inspect.signature(body).parameters)))
+    loop = f"def chains(start, stop, {arrays}):\n  for chain in range(start, stop):\n    body(chain, {arrays})"
+    scope: dict[str, Any] = {"body": compiled_body}
+    exec(loop, scope)
+    return scope["chains"]
+
+
 def over_chains(body: Callable, *, flags: tuple[str, ...] = ()) -> Callable:
     """``run(n_chains, *arrays, work=0)`` from ``body(chain, *arrays)``.
 
     ``work`` is a rough count of elementary operations; small jobs stay on the calling thread.
     ``run.body`` is the compiled body, ``run.py_body`` the readable one.
     """
-    name, ours = _name(body), _is_ours(body)
-    compiled_body = _compile(body, name, set(flags), ours, internal=True)
-
-    def chains(start, stop, *arrays):
-        for chain in range(start, stop):
-            compiled_body(chain, *arrays)
-
-    serial = _compile(chains, f"{name}.chains", set(flags), ours)
+    compiled_body = _compile(body, _name(body), set(flags), cached=False, inline="always")
+    serial = _compile(_ranges(body, compiled_body), f"{_name(body)}.chains", set(flags), _is_ours(body))
 
     def run(n_chains: int, *arrays: Any, work: float = 0) -> None:
         n = min(get_num_threads(), n_chains)
