@@ -205,7 +205,7 @@ def _ranges(body: Callable, compiled_body: Callable) -> Callable:
     """
     arrays = ", ".join(f"array_{i}" for i in range(1, len(inspect.signature(body).parameters)))
     loop = f"def chains(start, stop, {arrays}):\n  for chain in range(start, stop):\n    body(chain, {arrays})"
-    scope: dict[str, Any] = {"body": compiled_body}
+    scope: dict[str, Any] = {"body": compiled_body, "__name__": __name__}
     exec(loop, scope)
     return scope["chains"]
 
@@ -214,7 +214,7 @@ def over_chains(body: Callable, *, flags: tuple[str, ...] = ()) -> Callable:
     """``run(n_chains, *arrays, work=0)`` from ``body(chain, *arrays)``.
 
     ``work`` is a rough count of elementary operations; small jobs stay on the calling thread.
-    ``run.body`` is the compiled body, ``run.py_body`` the readable one.
+    ``run.py_body`` is the readable body.
     """
     compiled_body = _compile(body, _name(body), set(flags), cached=False, inline="always")
     serial = _compile(_ranges(body, compiled_body), f"{_name(body)}.chains", set(flags), _is_ours(body))
@@ -231,5 +231,5 @@ def over_chains(body: Callable, *, flags: tuple[str, ...] = ()) -> Callable:
         for job in jobs:
             job.result()
 
-    run.body, run.py_body, run.__doc__ = compiled_body, body, body.__doc__  # type: ignore[attr-defined]
+    run.py_body, run.__doc__ = body, body.__doc__  # type: ignore[attr-defined]
     return run
