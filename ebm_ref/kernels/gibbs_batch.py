@@ -18,7 +18,7 @@ import numpy as np
 
 from ebm_ref.compile import jit, over_chains
 from ebm_ref.kernels.panels import COLUMNS, UNITS, add_products
-from ebm_ref.maths.activations import exp_minus_fused
+from ebm_ref.maths.activations import exp_minus_roughly
 from ebm_ref.maths.philox import LOW32, S32, bernoulli, philox4x32_inlined
 from ebm_ref.maths.scalars import sigmoid
 
@@ -42,7 +42,7 @@ def fill_words(words, block, chain, c2, c3, k0, k1):
 def gap(z, first):
     """(3), float32; ``first`` is the first word of u."""
     z = np.float32(z)
-    e = exp_minus_fused(abs(z))
+    e = exp_minus_roughly(abs(z))
     u = np.float32(np.int32(np.uint32(first) >> S8)) * TWO_MINUS_24
     return np.float32(u * (ONE + e) - (ONE if z >= ZERO else e))
 
@@ -166,8 +166,8 @@ def batch_sweeps(
             k0, k1,
         )  # fmt: skip
         draw_layer(
-            X, Z[: len(X)], H[:nh], to_visible, a, for_visible, margins[0], free[:nv], FIRST, words, chain, step, purpose,
-            k0, k1,
+            X, Z[: len(X)], H[:nh], to_visible, a, for_visible, margins[0], free[:nv], FIRST, words, chain, step,
+            purpose, k0, k1,
         )  # fmt: skip
     to_rows(out[first : first + n], X[:nv], FIRST, n)
     to_rows(out[first : first + n], H[:nh], nv, n)

@@ -1,40 +1,48 @@
-"""Block Gibbs on binary layers by tables of partial sums: the rows of kernels/gibbs.block_sweeps, bit for bit.
+"""Block Gibbs on binary layers, sums by kernels/tables: the rows of kernels/gibbs.block_sweeps, bit for bit.
 
-States are 0 or 1, so four units add one of only sixteen numbers to a field.      [Arlazarov, Dinic, Kronrod & Faradzev 1970]
-A *block* is four units that share a Philox counter, addresses 4b, ..., 4b + 3; a unit has its *place* in it, 0 to 3.
-A *tile* is eight blocks: its 32 states in a chain are a word of 64 bits, a byte for each block, the places its low bits;
-its 32 fields are four vectors, one for each place, so number 8 place + block of a tile is that unit's.
-(1) T_b[s] = ((s_0 w_0 + s_1 w_1) + s_2 w_2) + s_3 w_3  for each given block b: 16 rows of a tile's fields
-(2) z = bias + T_0[s_0] + T_1[s_1] + ..., from left to right, in float32: one vector addition for 32 products
-(3) u < sigmoid(z) where kernels/gibbs_batch.gap is negative; where it is within the margin, by the exact rule.
-(4) Double precision at the price of single: beyond the margin the sign of the gap is right, since (2) errs by at most
+(1) z by tables (1) and (2), a tile of units at a time in all chains of a block
+(2) u < sigmoid(z) where kernels/gibbs_batch.gap is negative; where it is within the margin, by the exact rule.
+(3) Double precision at the price of single: beyond the margin the sign of the gap is right, since z errs by at most
         d_j = 2^-24 (|bias_j| + 4 sum_i |W_ij| + sum_b max(|bias_j + P_bj|, |bias_j - N_bj|)),
     P_bj and N_bj the sums of the positive and of the negative W_ij in blocks 0, ..., b: rounding the numbers, three
-    additions in (1), each of no more than the block's sum of |W_ij|, and the additions of (2).  Within the margin the
-    sum is done again in float64, in the order of i.  In single precision (2) decides, for any states: ``plain_sweeps``.
+    additions for a row of a table, each of no more than the block's sum of |W_ij|, and the additions of the rows.
+    Within the margin the sum is done again in float64, in the order of i.
+(4) In single precision z decides, for any states: ``plain_sweeps`` sums by the definition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ebm_ref.compile import jit, over_chains, vector_code
+from ebm_ref.compile import jit, over_chains
 from ebm_ref.kernels import gibbs
 from ebm_ref.kernels.gibbs_batch import MARGIN, WIDEST_MARGIN, gap
+from ebm_ref.kernels.tables import (
+    BLOCKS,
+    PLACES,
+    ROWS,
+    U1,
+    UNITS,
+    ZERO,
+    add_rows,
+    bit_of,
+    exact_field,
+    fill_table,
+    start_fields,
+    sum_in_blocks,
+)
 from ebm_ref.maths.philox import LOW32, S32, bernoulli, philox4x32_inlined
 from ebm_ref.maths.scalars import sigmoid
 
-PLACES, BLOCKS, UNITS = 4, 8, 32  # of a block; of a tile; units of a tile
-ROWS = 16  # of a block in a table
 WIDEST, NARROWEST = 256, 16  # chains that share a table
 AT_ONCE = 64  # chains drawn in one loop
 MOST_PADDING = 1.25  # units of all tiles for a unit of the model; beyond, kernels/gibbs_batch is faster
-ZERO, FIRST = np.float32(0.0), np.int64(0)
+FIRST = np.int64(0)
+P1, P2, P4, P8, P16, P32, P64, P128 = (np.float32(2.0**k) for k in range(8))
 CLOSE = np.uint64(0xF0F0F0F0F0F0F0F0)  # the high bits of the bytes
-U1, U4, U7, S3 = np.uint64(1), np.uint64(4), np.uint64(7), np.uint64(3)
+U4, U7, S3 = np.uint64(4), np.uint64(7), np.uint64(3)
 
 
 class Layer(NamedTuple):
@@ -45,114 +53,15 @@ class Layer(NamedTuple):
     tiles: np.ndarray  # W in float32 (tiles, given_tiles, 8 blocks x 4 places x 32 fields)
     starts: np.ndarray  # the bias in float32 (tiles, 32 fields)
     bias: np.ndarray  # (n,)
-    weights: np.ndarray  # (n, given) to sum again by, (4); (n, 0) where single precision decides
+    weights: np.ndarray  # (n, given) to sum again by, (3); (n, 0) where single precision decides
     margin: float
-
-
-# Sums -----------------------------------------------------------------------------------------------------------------
-
-
-def fill_table(T, w):
-    """(1); T (8 blocks x 16 rows x 32 fields) and w (8 blocks x 4 places x 32 fields), both flat."""
-    for block in range(BLOCKS):
-        t, v = T[ROWS * UNITS * block : ROWS * UNITS * (block + 1)], w[128 * block : 128 * (block + 1)]
-        for j in range(UNITS):
-            w0, w1, w2, w3 = v[j], v[32 + j], v[64 + j], v[96 + j]
-            w01, w02, w12 = w0 + w1, w0 + w2, w1 + w2
-            w012 = w01 + w2
-            t[j], t[32 + j], t[64 + j], t[96 + j] = ZERO, w0, w1, w01
-            t[128 + j], t[160 + j], t[192 + j], t[224 + j] = w2, w02, w12, w012
-            t[256 + j], t[288 + j], t[320 + j], t[352 + j] = w3, w0 + w3, w1 + w3, w01 + w3
-            t[384 + j], t[416 + j], t[448 + j], t[480 + j] = w2 + w3, w02 + w3, w12 + w3, w012 + w3
-
-
-fill_table = jit(fill_table)
-
-
-def add_rows_in_numpy(Z, T, S, _):
-    """(2) of one tile of given units: fields Z (4 places, chains x 8 blocks), T (8 x 16, 32), words S (1, chains)."""
-    z, t = Z.reshape(PLACES, -1, BLOCKS), T.reshape(BLOCKS, ROWS, PLACES, BLOCKS)
-    for block in range(BLOCKS):
-        s = (S[0] >> np.uint64(8 * block)).astype(np.int64) % ROWS
-        z += t[block, s].transpose(1, 0, 2)
-
-
-def add_rows_code(
-    builder: Any, element: Any, bits: int, Z: Any, T: Any, S: Any, _: Any, width: Any, rows: Any, stride: Any
-) -> None:
-    """The same in LLVM; the four sums of a chain stay in registers."""
-    from llvmlite import ir
-
-    i64, vector = ir.IntType(64), ir.VectorType(element, BLOCKS)
-
-    def at(base: Any, index: Any) -> Any:
-        return builder.bitcast(builder.gep(base, [index]), vector.as_pointer())
-
-    def load(pointer: Any) -> Any:
-        value = builder.load(pointer)
-        value.align = bits // 8
-        return value
-
-    before, (loop, end) = builder.block, map(builder.append_basic_block, ("chain", "end"))
-    builder.cbranch(builder.icmp_signed("<", i64(0), width), loop, end)
-    builder.position_at_end(loop)
-    i = builder.phi(i64)  # 8 x chain
-    word = builder.load(builder.gep(S, [builder.lshr(i, i64(3))]))
-    targets = [at(Z, builder.add(builder.mul(width, i64(place)), i)) for place in range(PLACES)]
-    sums = [load(target) for target in targets]
-    for block in range(BLOCKS):
-        right = 8 * block - 5  # so that a row's number comes out times 32
-        moved = builder.lshr(word, i64(right)) if right > 0 else builder.shl(word, i64(-right))
-        row = builder.gep(T, [builder.and_(moved, i64(UNITS * (ROWS - 1)))])
-        fields = [load(at(row, i64(UNITS * ROWS * block + BLOCKS * place))) for place in range(PLACES)]
-        sums = [builder.fadd(z, t) for z, t in zip(sums, fields, strict=True)]
-    for target, value in zip(targets, sums, strict=True):
-        builder.store(value, target).align = bits // 8
-    following = builder.add(i, i64(BLOCKS))
-    i.add_incoming(i64(0), before)
-    i.add_incoming(following, loop)
-    builder.cbranch(builder.icmp_signed("<", following, width), loop, end)
-    builder.position_at_end(end)
-
-
-add_rows: Callable = vector_code(add_rows_code, add_rows_in_numpy)
-
-
-def start_fields(Z, bias):
-    """Z (4, chains x 8) = the bias of a tile, (32,)."""
-    for place in range(PLACES):
-        z, b = Z[place], bias[BLOCKS * place : BLOCKS * (place + 1)]
-        for i in range(0, len(z), BLOCKS):
-            for block in range(BLOCKS):
-                z[i + block] = b[block]
-
-
-def bit_of(position):
-    """Which bit of its tile's word the unit at this address is, counted from a multiple of four."""
-    return np.uint64(8 * ((position >> 2) & 7) + (position & 3))
-
-
-bit_of = jit(bit_of, inlined=True)
-start_fields = jit(start_fields)
-
-
-def exact_field(S, c, offset, bias, weights):
-    """bias + sum_i weights_i s_i in float64, in the order of i, of chain c; unit i has position offset + i in S."""
-    z = bias
-    for i in range(len(weights)):
-        position = offset + i
-        z += weights[i] if (S[position >> 5, c] >> bit_of(position)) & U1 else 0.0
-    return z
-
-
-exact_field = jit(exact_field)
 
 
 # Draws ----------------------------------------------------------------------------------------------------------------
 
 
 def fill_words(words, n, block, chain, c2, c3, k0, k1):
-    """words[place, 8 c + b]: the first word of that place in block ``block`` + b of chain ``chain`` + c; n of a place."""
+    """words[place, 8 c + b]: the first word in block ``block`` + b of chain ``chain`` + c; n for each place."""
     first, second, third, fourth = words[0], words[1], words[2], words[3]
     for i in range(n):
         here = np.uint64(i)
@@ -164,15 +73,15 @@ def fill_words(words, n, block, chain, c2, c3, k0, k1):
 
 
 def draw_bytes(drawn, Z, start, words, margin):
-    """(3): the states of a block in the low bits of its byte; in the high ones, which of them are within the margin."""
+    """(2): the states of a block in the low bits of its byte; in the high ones, which of them are within the margin."""
     z0, z1, z2, z3 = Z[0][start:], Z[1][start:], Z[2][start:], Z[3][start:]
     w0, w1, w2, w3 = words[0], words[1], words[2], words[3]
     for i in range(len(drawn)):
         g0, g1, g2, g3 = gap(z0[i], w0[i]), gap(z1[i], w1[i]), gap(z2[i], w2[i]), gap(z3[i], w3[i])
-        byte = np.int32(g0 < ZERO) | np.int32(g1 < ZERO) << 1 | np.int32(g2 < ZERO) << 2 | np.int32(g3 < ZERO) << 3
-        byte |= np.int32(abs(g0) < margin) << 4 | np.int32(abs(g1) < margin) << 5
-        byte |= np.int32(abs(g2) < margin) << 6 | np.int32(abs(g3) < margin) << 7
-        drawn[i] = byte
+        on = (P1 if g0 < ZERO else ZERO) + (P2 if g1 < ZERO else ZERO) + (P4 if g2 < ZERO else ZERO)
+        close = (P16 if abs(g0) < margin else ZERO) + (P32 if abs(g1) < margin else ZERO)
+        close += (P64 if abs(g2) < margin else ZERO) + (P128 if abs(g3) < margin else ZERO)
+        drawn[i] = np.int32(on + (P8 if g3 < ZERO else ZERO) + close)  # vectors of floats, one conversion
 
 
 fill_words = jit(fill_words)
@@ -299,23 +208,6 @@ def table_sweeps(block, width, states, out, left, visible, hidden, free, address
 run_table_sweeps = over_chains(table_sweeps)
 
 
-def sum_in_blocks(z, sums, bias, states, weights, offset):
-    """z = (2) for any states; weights (units, n) and sums (n,) in float32, terms in blocks of four positions."""
-    for j in range(len(z)):
-        z[j] = bias[j]
-    for start in range(-offset, len(states), PLACES):
-        sums[:] = ZERO
-        for i in range(max(start, 0), min(start + PLACES, len(states))):
-            s, row = np.float32(states[i]), weights[i]
-            for j in range(len(z)):
-                sums[j] += s * row[j]
-        for j in range(len(z)):
-            z[j] += sums[j]
-
-
-sum_in_blocks = jit(sum_in_blocks)
-
-
 def plain_sweeps(chain, states, scratch, W, WT, a, b, free, address, start, n_steps):
     """The chain's row of ``table_sweeps`` in single precision, for any states, in place; all weights in float32."""
     nv = len(a)
@@ -339,7 +231,7 @@ run_plain_sweeps = over_chains(plain_sweeps)
 
 
 def prepare(W, bias, offset, offset_given, tiles, starts, transposed, scratch):
-    """W (given, n) into ``tiles``, the bias into ``starts``, W' into ``transposed``; the largest d_j of (4).
+    """W (given, n) into ``tiles``, the bias into ``starts``, W' into ``transposed``; the largest d_j of (3).
 
     offset, offset_given: the positions of unit 0 of either layer; scratch (3, n).
     """
@@ -366,7 +258,7 @@ def prepare(W, bias, offset, offset_given, tiles, starts, transposed, scratch):
     largest = 0.0
     for j in range(n):
         largest = max(largest, size[j] + on_the_way[j])
-    return 1.01 * 2.0**-24 * largest  # the last digits of the sums of magnitudes, and 2^-48 n^2
+    return 1.01 * 2.0**-24 * largest  # a hundredth for products of roundings and for rounding here
 
 
 prepare = jit(prepare)
@@ -384,7 +276,7 @@ def worthwhile(n_visible: int, n_hidden: int) -> bool:
 
 
 def prepared(W: np.ndarray, bias: np.ndarray, first_unit: int, first_given: int) -> tuple[Layer, np.ndarray]:
-    """The Layer with weights W (given, n), to be summed again by nothing yet, and W'; the margin is (4)."""
+    """The Layer with weights W (given, n), to be summed again by nothing yet, and W'; the margin is (3)."""
     given, n = W.shape
     tiles = np.zeros((n_tiles(first_unit, n), n_tiles(first_given, given), PLACES * BLOCKS * UNITS), np.float32)
     starts, transposed = np.zeros((len(tiles), UNITS), np.float32), np.empty((n, given))
@@ -403,7 +295,7 @@ def layers(W: np.ndarray, a: np.ndarray, b: np.ndarray, single: bool) -> tuple[L
     visible, _ = prepared(WT, a, 0, nv)
     if single:
         return visible._replace(margin=MARGIN), hidden._replace(margin=MARGIN)
-    if not max(visible.margin, hidden.margin) < WIDEST_MARGIN:
+    if not (visible.margin < WIDEST_MARGIN and hidden.margin < WIDEST_MARGIN):
         return None
     return visible._replace(weights=W), hidden._replace(weights=WT)
 

@@ -10,7 +10,7 @@ from members import RBM_2X4, RBM_3X2
 
 import ebm_ref as er
 from ebm_ref.compile import jit
-from ebm_ref.kernels import gibbs, gibbs_tables
+from ebm_ref.kernels import gibbs, gibbs_tables, tables
 from ebm_ref.samplers.gibbs import BlockGibbs
 
 STREAM = er.Stream(2**63 + 5, "transition", first_chain=9)
@@ -20,7 +20,7 @@ SHAPES = [(1, 1), (3, 2), (2, 33), (33, 30), (31, 65), (64, 64)]
 
 @jit
 def add(Z, T, S):
-    gibbs_tables.add_rows(Z, T, S, 0)
+    tables.add_rows(Z, T, S, 0)
 
 
 @pytest.fixture
@@ -84,14 +84,14 @@ def test_rows_of_a_table_in_vector_registers(chains):
     """(1) is the sum that it says, and the LLVM code adds the rows that its plain twin adds."""
     rng = np.random.default_rng(chains)
     w, T = rng.normal(size=(8, 4, 32)).astype(np.float32), np.empty((8, 16, 32), np.float32)
-    gibbs_tables.fill_table(T.reshape(-1), w.reshape(-1))
+    tables.fill_table(T.reshape(-1), w.reshape(-1))
     for s in range(16):
         on = [np.float32(s >> place & 1) * w[:, place] for place in range(4)]
         assert np.array_equal(T[:, s], ((on[0] + on[1]) + on[2]) + on[3])
     S = (rng.integers(0, 2**62, (1, chains)) & 0x0F0F0F0F0F0F0F0F).astype(np.uint64)
     Z = rng.normal(size=(4, 8 * chains)).astype(np.float32)
     expected = Z.copy()
-    gibbs_tables.add_rows_in_numpy(expected, T.reshape(128, 32), S, 0)
+    tables.add_rows_in_numpy(expected, T.reshape(128, 32), S, 0)
     add(Z, T.reshape(128, 32), S)
     assert np.array_equal(Z, expected)
 
@@ -110,17 +110,17 @@ def test_words_hold_the_states():
 
 
 def single_precision_sums(layer, rows, offset_given):
-    """(2) in float32 for units of a layer from the given layer's rows (chains, given), by the definition."""
-    n_chains, n, tiles = len(rows), len(layer.bias), len(layer.tiles)
+    """z in float32 for units of a layer from the given layer's rows (chains, given), by the definition."""
+    n_chains, n, n_tiles = len(rows), len(layer.bias), len(layer.tiles)
     S = np.zeros((layer.tiles.shape[1], n_chains), np.uint64)
     gibbs_tables.to_words(S, rows, offset_given)
     fields = []
-    for tile in range(tiles):
+    for tile in range(n_tiles):
         Z = np.repeat(layer.starts[tile].reshape(4, 1, 8), n_chains, axis=1).reshape(4, -1)
         for g in range(len(S)):
             T = np.empty((128, 32), np.float32)
-            gibbs_tables.fill_table(T.reshape(-1), layer.tiles[tile, g])
-            gibbs_tables.add_rows_in_numpy(Z, T, S[g : g + 1], 0)
+            tables.fill_table(T.reshape(-1), layer.tiles[tile, g])
+            tables.add_rows_in_numpy(Z, T, S[g : g + 1], 0)
         fields.append(Z.reshape(4, n_chains, 8).transpose(1, 2, 0).reshape(n_chains, 32))
     offset = layer.first_unit & 3
     return np.hstack(fields)[:, offset : offset + n]
@@ -129,7 +129,7 @@ def single_precision_sums(layer, rows, offset_given):
 @pytest.mark.parametrize("scale", [0.1, 50.0])
 @pytest.mark.parametrize("bias", [0.0, 1000.0])
 def test_single_precision_errs_less_than_the_bound(scale, bias):
-    """(4) against exact sums, with weights that cancel: positive ones first, then negative ones; a tenth is not enough."""
+    """(3) against exact sums, weights that cancel: positive ones first, then negative ones."""
     rng, nv, nh = np.random.default_rng(1), 401, 40
     W = np.abs(rng.normal(0.0, scale, (nv, nh))) * np.where(np.arange(nv) < nv // 2, 1.0, -1.0)[:, None]
     b = bias * rng.choice([-1.0, 1.0], nh)
