@@ -118,8 +118,9 @@ def simulated() -> bool:
 def _compile(function: Callable, name: str, flags: set[str], cached: bool, **choices: Any) -> Callable:
     if simulated():
         return function
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": flags or False, **choices}
-    compiled: Any = numba.njit(no_cfunc_wrapper=True, **options)(function)
+    options = {"nogil": True, "error_model": "numpy", "fastmath": flags or False, "no_cfunc_wrapper": True}
+    njit: Any = numba.njit
+    compiled = njit(**options, **choices)(function)
     if cached and not config.DISABLE_JIT:
         compiled._cache = _PackageCache(function, name)
     return compiled
