@@ -16,6 +16,7 @@ Four ideas.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import itertools
 import os
 import sys
@@ -114,12 +115,12 @@ def simulated() -> bool:
     return bool(getattr(config, "ENABLE_CUDASIM", False))
 
 
-def _compile(function: Callable, name: str, flags: set[str], cached: bool, inlined: bool = False) -> Callable:
+def _compile(function: Callable, name: str, flags: set[str], cached: bool, **choices: Any) -> Callable:
     if simulated():
         return function
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": flags or False}
-    options["no_cfunc_wrapper"] = True  # nobody passes one of ours as a C function: less to compile
-    compiled: Any = numba.njit(**options, forceinline=inlined)(function)
+    options = {"nogil": True, "error_model": "numpy", "fastmath": flags or False, "no_cfunc_wrapper": True}
+    njit: Any = numba.njit
+    compiled = njit(**options, **choices)(function)
     if cached and not config.DISABLE_JIT:
         compiled._cache = _PackageCache(function, name)
     return compiled
@@ -131,7 +132,7 @@ def jit(function: Callable, *, flags: tuple[str, ...] = (), inlined: bool = Fals
     ``inlined`` puts the function into its callers however long it is, so that loops over it can vectorise.
     """
     name = _name(function) + ".inlined" * inlined
-    return _compile(function, name, set(flags), _is_ours(function), inlined)
+    return _compile(function, name, set(flags), _is_ours(function), forceinline=inlined)
 
 
 def vector_code(emit: Callable, twin: Callable) -> Callable:
@@ -239,22 +240,31 @@ def _pool(n: int, pid: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n, thread_name_prefix=f"ebm_ref-{pid}")
 
 
+def _ranges(body: Callable, compiled_body: Callable) -> Callable:
+    """``chains(start, stop, *arrays)``; written out, since Numba inlines no call with a star.
+
+    A body is compiled within its loop only: on its own it would cost as much time again.
+    """
+    arrays = ", ".join(f"array_{i}" for i in range(1, len(inspect.signature(body).parameters)))
+    loop = (
+        f"def chains(start, stop, {arrays}):\n  {arrays}, = borrowed(({arrays},))\n"
+        f"  for chain in range(start, stop):\n    body(chain, {arrays})"
+    )
+    scope: dict[str, Any] = {"body": compiled_body, "borrowed": borrowed, "__name__": __name__}
+    exec(loop, scope)
+    return scope["chains"]
+
+
 def over_chains(body: Callable, *, flags: tuple[str, ...] = (), name: str = "") -> Callable:
     """``run(n_chains, *arrays, work=0)`` from ``body(chain, *arrays)``; ``name`` if it is made inside a function.
 
     ``work`` is a rough count of elementary operations; small jobs stay on the calling thread.
-    ``run.body`` is the compiled body, ``run.py_body`` the readable one.
+    ``run.py_body`` is the readable body.
     """
     ours = _is_ours(body) or bool(name)
     name = f"{body.__module__}.{name}" if name else _name(body)
-    compiled_body = _compile(body, name, set(flags), ours)
-
-    def chains(start, stop, *arrays):
-        lent = borrowed(arrays)
-        for chain in range(start, stop):
-            compiled_body(chain, *lent)
-
-    serial = _compile(chains, f"{name}.chains", set(flags), ours)
+    compiled_body = _compile(body, name, set(flags), cached=False, inline="always")
+    serial = _compile(_ranges(body, compiled_body), f"{name}.chains", set(flags), ours)
 
     def run(n_chains: int, *arrays: Any, work: float = 0) -> None:
         n = min(get_num_threads(), n_chains)
@@ -268,5 +278,5 @@ def over_chains(body: Callable, *, flags: tuple[str, ...] = (), name: str = "") 
         for job in jobs:
             job.result()
 
-    run.body, run.py_body, run.__doc__ = compiled_body, body, body.__doc__  # type: ignore[attr-defined]
+    run.py_body, run.__doc__ = body, body.__doc__  # type: ignore[attr-defined]
     return run

@@ -18,7 +18,7 @@ import numpy as np
 
 from ebm_ref.compile import jit, over_chains
 from ebm_ref.kernels.panels import COLUMNS, UNITS, add_products
-from ebm_ref.maths.activations import exp_minus_fused
+from ebm_ref.maths.activations import exp_minus_roughly
 from ebm_ref.maths.philox import LOW32, S32, bernoulli, philox4x32_inlined
 from ebm_ref.maths.scalars import sigmoid
 
@@ -26,6 +26,7 @@ WIDEST, LINE = 64, 8  # chains of a block at most; float64 in a cache line
 MARGIN, WIDEST_MARGIN = 2.0**-18, 2.0**-7  # beyond the second, sums done again cost more than double precision
 ZERO, ONE, TWO_MINUS_24, S8 = np.float32(0.0), np.float32(1.0), np.float32(2.0**-24), np.uint32(8)
 FAR, CLOSE = np.int32(0), np.int32(1)
+FIRST = np.int64(0)
 
 
 def fill_words(words, block, chain, c2, c3, k0, k1):
@@ -41,7 +42,7 @@ def fill_words(words, block, chain, c2, c3, k0, k1):
 def gap(z, first):
     """(3), float32; ``first`` is the first word of u."""
     z = np.float32(z)
-    e = exp_minus_fused(abs(z))
+    e = exp_minus_roughly(abs(z))
     u = np.float32(np.int32(np.uint32(first) >> S8)) * TWO_MINUS_24
     return np.float32(u * (ONE + e) - (ONE if z >= ZERO else e))
 
@@ -156,7 +157,7 @@ def batch_sweeps(
     Z = np.zeros((max(len(X), len(H)), width), to_hidden.dtype)
     words = np.empty((4, width), np.uint32)
     rows = states[first : first + n]
-    odd = to_columns(X[:nv], rows, 0, n) | to_columns(H[:nh], rows, nv, n)
+    odd = to_columns(X[:nv], rows, FIRST, n) | to_columns(H[:nh], rows, nv, n)
     left[block] = odd != FAR and for_hidden.shape[1] > 0
     for t in range(0 if left[block] else n_steps):
         step = start + np.uint64(t)
@@ -165,10 +166,10 @@ def batch_sweeps(
             k0, k1,
         )  # fmt: skip
         draw_layer(
-            X, Z[: len(X)], H[:nh], to_visible, a, for_visible, margins[0], free[:nv], 0, words, chain, step, purpose,
-            k0, k1,
+            X, Z[: len(X)], H[:nh], to_visible, a, for_visible, margins[0], free[:nv], FIRST, words, chain, step,
+            purpose, k0, k1,
         )  # fmt: skip
-    to_rows(out[first : first + n], X[:nv], 0, n)
+    to_rows(out[first : first + n], X[:nv], FIRST, n)
     to_rows(out[first : first + n], H[:nh], nv, n)
 
 
@@ -204,7 +205,9 @@ def prepared(W: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray, f
     """(W in float32 as panels.tiles packs it, W', d): what (4) needs of a layer with weights W (terms, units)."""
     terms, units = W.shape
     tiles, transposed = np.zeros((-(-units // UNITS), terms, UNITS), np.float32), np.empty((units, terms))
-    return tiles, transposed, prepare(W, bias, tiles, transposed, np.empty((3, units)))
+    d = prepare(W, bias, tiles, transposed, np.empty((3, units)))
+    transposed.flags.writeable = False
+    return tiles, transposed, d
 
 
 def block_width(n_chains: int, n_threads: int) -> int:

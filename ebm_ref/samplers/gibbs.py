@@ -19,7 +19,7 @@ from scipy.special import expit
 from ebm_ref.compile import get_num_threads
 from ebm_ref.errors import DomainError, require_choice, require_int
 from ebm_ref.kernels import gibbs as kernels
-from ebm_ref.kernels import gibbs_batch, panels, sites_batch
+from ebm_ref.kernels import gibbs_batch, gibbs_tables, panels, sites_batch
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.grbm import GRBM
@@ -73,8 +73,42 @@ class BlockGibbs:
                 stream.address, np.uint64(start), n, work=n_chains * n * (20.0 * m.n_units + 2 * m.W.size),
             )  # fmt: skip
         else:
-            rows = self._side_by_side(np.ascontiguousarray(state, dtype=np.float64), stream, start, n)
+            rows = np.ascontiguousarray(state, dtype=np.float64)
+            if self._layers is None:
+                rows = self._side_by_side(rows, stream, start, n)
+            else:
+                rows = self._by_tables(self._layers, rows, stream, start, n)
         return rows, Info(np.full(n_chains, n * m.n_units), n * m.n_units)
+
+    def _by_tables(
+        self, layers: tuple[gibbs_tables.Layer, ...], state: np.ndarray, stream: Stream, start: int, n: int
+    ) -> np.ndarray:
+        """kernels/gibbs_tables; where a state is not binary, the loops that give the same rows for any states."""
+        m, n_chains = self.model, len(state)
+        rows, width = np.empty(state.shape), gibbs_tables.block_width(n_chains, get_num_threads())
+        left = np.zeros(-(-n_chains // width), dtype=np.bool_)
+        gibbs_tables.run_table_sweeps(
+            len(left), width, state, rows, left, *layers, self.free[None].astype(np.float64), stream.address,
+            np.uint64(start), n, work=n_chains * (n * (2.0 * m.n_units + m.W.size / 32) + m.n_units),
+        )  # fmt: skip
+        if not left.any():
+            return rows
+        if self.dtype == "float64":
+            return self._side_by_side(state, stream, start, n)
+        rows, (W, WT) = np.array(state), (M.astype(np.float32, order="C") for M in (m.W, m.W.T))
+        gibbs_tables.run_plain_sweeps(
+            n_chains, rows, np.empty_like(rows), W, WT, m.a, m.b, self.free, stream.address, np.uint64(start), n,
+            work=n_chains * n * (20.0 * m.n_units + m.W.size),
+        )  # fmt: skip
+        return rows
+
+    @cached_property
+    def _layers(self) -> tuple[gibbs_tables.Layer, gibbs_tables.Layer] | None:
+        """What kernels/gibbs_tables decides by; None where it isn't the faster one."""
+        m = self.model
+        if not gibbs_tables.worthwhile(m.n_visible, m.n_hidden):
+            return None
+        return gibbs_tables.layers(m.W, m.a, m.b, self.dtype == "float32")
 
     def _side_by_side(self, state: np.ndarray, stream: Stream, start: int, n: int) -> np.ndarray:
         """kernels/gibbs_batch, at first with sums in float32; in float64 throughout where a state is not binary."""
@@ -232,9 +266,10 @@ class Gibbs:
 def block_gibbs(model: RBM | GRBM, dtype: str = "float64") -> BlockGibbs | GaussianGibbs:
     """Block Gibbs on an RBM or a GRBM: h ~ p(h|x), then x ~ p(x|h).
 
-    dtype: "float32" holds W, a, b and the sums b + W'x in single precision (RBM only), about twice as fast on large
-    layers.  A sum of n terms then errs by at most 6e-8 n sum|terms|; a probability by a quarter of that.  The uniforms
-    and the comparison are those of float64, so a unit differs only where u falls between the two probabilities.
+    dtype: "float32" holds W, a, b and the sums b + W'x in single precision (RBM only); float64 is as fast, unless
+    weights are so large that sums in single precision decide little.  A sum of n terms then errs by at most 6e-8 n
+    sum|terms|; a probability by a quarter of that.  The uniforms and the comparison are those of float64, so a unit
+    differs only where u falls between the two probabilities.
 
     >>> sampler = block_gibbs(RBM.random(3, 2, 1.0))
     >>> rows, info = sampler.advance(sampler.init([[1, 0, 1]], seed=0), Stream(0, "transition"), 0, 10)

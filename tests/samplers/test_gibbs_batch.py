@@ -1,6 +1,7 @@
 """Chains side by side: the rows of the loop over single chains, whatever the width; the law in single precision."""
 
 import itertools
+import math
 
 import laws
 import mpmath
@@ -13,6 +14,7 @@ from members import RBM_2X4, RBM_3X2
 
 import ebm_ref as er
 from ebm_ref.kernels import gibbs, gibbs_batch, panels
+from ebm_ref.maths.activations import exp_minus_roughly
 from ebm_ref.maths.philox import TWO53
 
 STREAM = er.Stream(2**63 + 5, "transition", first_chain=9)
@@ -91,6 +93,14 @@ def test_extreme_logits(scale):
     rows = np.zeros((200, 3))
     got = er.block_gibbs(model).advance(rows, STREAM, 0, 3)[0]
     assert np.array_equal(got, one_by_one(model, np.ones(3, dtype=bool), rows, 0, 3))
+
+
+def test_the_rough_exponential():
+    """exp(-a) to 2e-7, also where 2^k is the smallest that counts; a > 87 counts as 87."""
+    a = np.float32([*np.linspace(0, 3, 999), *np.linspace(3, 87, 999), 87.0, 1e30])
+    error = [abs(float(exp_minus_roughly(x)) - math.exp(-min(float(x), 87.0))) for x in a]
+    assert max(error) < 2e-7
+    assert error[0] == 0.0
 
 
 @given(st.floats(-100, 100), st.integers(0, 2**32 - 1))
