@@ -18,10 +18,7 @@ from ebm_ref.learning.optimisers import Sgd, rate
 from ebm_ref.models.rbm import RBM
 
 MOST_WORK = 1.5e6  # multiply-adds of a product; beyond, several threads are faster
-CALL_WORK, CALL_SECONDS = (
-    3e8,
-    0.1,
-)  # multiply-adds of a call, and about how long Ctrl-C and the progress bar wait for it
+CALL_WORK, CALL_SECONDS = 3e8, 0.1  # multiply-adds of a call; about how long Ctrl-C and the progress bar wait for it
 
 
 def purpose(model: Any, estimator: Any, optimizer: Any) -> str | None:

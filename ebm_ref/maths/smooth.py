@@ -134,14 +134,20 @@ def normal_tail(x):
     return z if x > 0.0 else -z
 
 
+def normal_centre(x):
+    """(4) for 1 - x^2 >= GAP_AT_EDGE."""
+    return x * horner(CENTRE, -log_normal_number(gap(x)) - MIDDLE)
+
+
 normal_tail = jit(normal_tail)
+normal_centre = jit(normal_centre)
 
 
 def normal_quantile(x):
     """Phi^-1((1 + x) / 2), -1 < x < 1: relative error below 1e-15."""
     if gap(x) < GAP_AT_EDGE:
         return normal_tail(x)
-    return x * horner(CENTRE, -log_normal_number(gap(x)) - MIDDLE)
+    return normal_centre(x)
 
 
 normal_quantile = jit(normal_quantile)

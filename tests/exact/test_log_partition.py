@@ -145,7 +145,7 @@ def test_processes_change_no_bit():
 @pytest.mark.parametrize("n", [60, 2000])
 def test_a_model_that_is_too_large_is_refused_at_once(method, n):
     began = time.perf_counter()
-    with pytest.raises(ModelTooLargeError, match=rf"^log_partition: 2\*\*{n} states, .+; use annealed"):
+    with pytest.raises(ModelTooLargeError, match=rf"^log_partition: 2\*\*{n} states, .+; use ais_log_partition"):
         er.exact.log_partition(er.RBM.random(n, n), method=method)
     assert time.perf_counter() - began < 2.0
 

@@ -28,8 +28,12 @@ def normals(d: int, log_points: int) -> Array:
 
 
 def moves(recipe: Recipe, x: Array, z: Array) -> list[Outcome]:
-    """Where one step may end, and with what probability: each proposal accepted, or x."""
-    ends = [(rows, odds * recipe.chance(x, rows, z)) for rows, odds in recipe.propose(x, z)]
+    """Where one step may end, and with what probability: each proposal accepted, or x.
+
+    A proposal so far out that its energy or its way back is not finite is refused, as by the samplers.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        ends = [(rows, odds * np.nan_to_num(recipe.chance(x, rows, z))) for rows, odds in recipe.propose(x, z)]
     if recipe.accept is always:
         return ends
     return [*ends, (x, 1.0 - np.sum([p for _, p in ends], axis=0))]
