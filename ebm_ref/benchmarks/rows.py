@@ -33,7 +33,7 @@ class Session:
     def time(self, contestants: Mapping[str, Callable[[], object]], most_repeats: int = 1000) -> dict[str, Timing]:
         """Interleaved timings; ours under the name ``ebm_ref``.  ``most_repeats``: for work of many seconds."""
         repeats = 2 if self.quick else min(self.repeats, most_repeats)
-        return interleaved(contestants, repeats, 0.001 if self.quick else 0.05)
+        return interleaved(contestants, repeats, 0.001 if self.quick else 0.1)
 
     def peer(self, module: str) -> Any:
         """An installed package, or None."""

@@ -1,7 +1,9 @@
 """Fair timing on a machine that others use too: interleaved runs, medians, ratios of neighbours.
 
 Contestants take turns (ours, peer, ours, peer, ...), so that load which comes and goes hits all of them.  Each is
-warmed up first (compilation, caches), then timed in samples of many calls, long enough for the clock.
+warmed up first (compilation, caches), then timed in samples of many calls, long enough for the clock.  A rest goes
+before each sample, since the threads of OpenBLAS and OpenMP wait for more work by spinning, for tens of milliseconds,
+and would take a core from whoever comes next; then a call that is not counted, if calls are short, wakes the core up.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+REST_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,9 @@ def interleaved(
     samples: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(repeats):
         for name, run in contestants.items():
+            time.sleep(REST_SECONDS)
+            if calls[name] > 1:
+                run()
             samples[name].append(_seconds(run, calls[name]))
     return {name: Timing(tuple(values)) for name, values in samples.items()}
 
