@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -127,3 +128,24 @@ def test_number_of_threads():
     with pytest.raises(ValueError, match=r"^n: expected at least 1 thread, got 0"):
         compile.set_num_threads(0)
     assert python("import ebm_ref as er; print(er.get_num_threads())", NUMBA_NUM_THREADS="1") == "1"
+
+
+class Pair(NamedTuple):
+    left: np.ndarray
+    right: np.ndarray
+
+
+def test_arrays_lent_to_a_loop_are_given_back():
+    """Loops see arrays without their reference counts; those inside tuples, too, are neither freed nor kept."""
+
+    def add(chain, out, pair):
+        left = pair.left[chain : chain + 1]
+        out[chain] = left[0] + pair.right[chain]
+
+    run, n = compile.over_chains(add), 64
+    out, pair = np.zeros(n), Pair(np.arange(n, dtype=float), np.ones(n))
+    counts = [sys.getrefcount(array) for array in (out, *pair)]
+    for _ in range(50):
+        run(n, out, pair, work=1e9)
+    assert [sys.getrefcount(array) for array in (out, *pair)] == counts
+    np.testing.assert_array_equal(out, np.arange(n) + 1.0)
