@@ -120,28 +120,28 @@ def fit(
     _forget_parts(checkpoint)
     run = _load(checkpoint, model, settings) if checkpoint is not None and Path(checkpoint).exists() else None
     record = partial(_record, data=data, validation=validation, estimator=estimator, seed=seed)
-    n_updates = n_epochs * -(-len(data) // batch_size)
+    per_epoch = -(-len(data) // batch_size)
+    n_updates = n_epochs * per_epoch
     with track(n_updates, "training", enabled=progress) as bar:
         if run is None:
             run = _Run(model, optimizer.init(model), estimator.start(model, data, seed), 0, {})
             record(run, epoch=0)
         saved = time.monotonic()
         bar(min(run.update, n_updates))
-        per_epoch, order = -(-len(data) // batch_size), np.zeros(0, dtype=np.int64)
+        order = np.zeros(0, dtype=np.int64)
         most = 1 if checkpoint is not None and checkpoint_seconds < updates.CALL_SECONDS else per_epoch
         while run.update < n_updates:
             epoch, batch = divmod(run.update, per_epoch)
             if batch == 0 or not len(order):
                 order = np.argsort(Stream(seed, "shuffle").uniform(epoch, (1, len(data)))[0], kind="stable")
             left = order[batch * batch_size :]
-            done = updates.advance(
-                run, estimator, optimizer, data, left, batch_size, seed, min(most, per_epoch - batch)
+            many = min(most, per_epoch - batch)
+            done = updates.advance(run, estimator, optimizer, data, left, batch_size, seed, many) or _advance(
+                run, estimator, optimizer, data, labels, left[:batch_size], batch_size, seed
             )
-            if not done:
-                _advance(run, estimator, optimizer, data, labels, left[:batch_size], batch_size, seed)
             if run.update % per_epoch == 0:
                 record(run, epoch=epoch + 1)
-            bar(done or 1)
+            bar(done)
             if checkpoint is not None and time.monotonic() - saved >= checkpoint_seconds:
                 _save(checkpoint, run, settings)
                 saved = time.monotonic()
@@ -169,8 +169,8 @@ def _checked(model, data, labels, validation, estimator) -> tuple[np.ndarray, np
     return data, labels, validation
 
 
-def _advance(run: _Run, estimator, optimizer, data: np.ndarray, labels, chosen, batch_size: int, seed: int) -> None:
-    """One update, on the chosen rows."""
+def _advance(run: _Run, estimator, optimizer, data: np.ndarray, labels, chosen, batch_size: int, seed: int) -> int:
+    """One update, on the chosen rows; returns 1."""
     rows, also = data[chosen], {} if labels is None else {"labels": labels[chosen]}
     try:
         gradient, run.chains = estimator.estimate(run.model, rows, run.chains, seed, run.update, **also)
@@ -181,6 +181,7 @@ def _advance(run: _Run, estimator, optimizer, data: np.ndarray, labels, chosen, 
     except NonFiniteError as error:
         raise DivergenceError(f"fit: update {run.update} left the finite numbers: {error}; lower the rates") from error
     run.update += 1
+    return 1
 
 
 def _record(run: _Run, data, validation, estimator, seed: int, epoch: int) -> None:

@@ -27,6 +27,7 @@ from ebm_ref.oracle.deterministic import (
     exact_report,
     explain,
     refused,
+    rows_report,
     state_label,
     value_result,
 )
@@ -161,15 +162,8 @@ def check_free_energy(f: Callable[..., Any], case: Case, layer: str = "visible")
     every = np.full(len(rows), 1.0 + np.abs(reference).max() + energy_terms(case).max())
     replay = replay_line("check_free_energy", case)
     labels = [f"F({''.join(str(int(v)) for v in row)})" for row in rows]
-    try:
-        answer = ask(f, [rows], (len(rows),))
-        results = [value_result("D1", answer, reference, every, labels, replay)]
-        alone = np.concatenate([ask(f, [rows[i : i + 1]], (1,)) for i in range(len(rows))])
-    except CandidateError as error:
-        return exact_report(f, case, [refused("D1", error, replay)])
-    results.append(value_result("D6", alone, answer.astype(np.float64), every, labels, replay))
     wrong = partial(wrong_free_energies, case, layer, first)
-    return exact_report(f, case, results, explain(answer, reference, every, wrong))
+    return rows_report(f, case, rows, reference, every, labels, replay, wrong)
 
 
 def free_energies(case: Case, energies: np.ndarray, layer: str) -> np.ndarray:

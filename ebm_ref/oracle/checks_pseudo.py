@@ -28,10 +28,10 @@ from ebm_ref.oracle.continuous.equations import softplus
 from ebm_ref.oracle.deterministic import (
     Alternative,
     CandidateError,
-    ask,
     exact_report,
     explain,
     refused,
+    rows_report,
     value_result,
 )
 from ebm_ref.oracle.results import Report
@@ -118,14 +118,7 @@ def value_report(f: Callable[..., Any], right: Pseudo) -> Report:
     each = 1.0 + np.abs(right.free).max() + energy_terms(case).max()
     scale = np.full(len(rows), case.n_visible * each)
     labels = [f"log PL({' '.join(str(int(v)) for v in row)})" for row in rows]
-    try:
-        answer = ask(f, [rows], (len(rows),))
-        results = [value_result("D1", answer, reference, scale, labels, replay)]
-        alone = np.concatenate([ask(f, [rows[i : i + 1]], (1,)) for i in range(len(rows))])
-    except CandidateError as error:
-        return exact_report(f, case, [refused("D1", error, replay)])
-    results.append(value_result("D6", alone, answer.astype(np.float64), scale, labels, replay))
-    return exact_report(f, case, results, explain(answer, reference, scale, partial(wrong_values, right)))
+    return rows_report(f, case, rows, reference, scale, labels, replay, partial(wrong_values, right))
 
 
 def wrong_values(right: Pseudo) -> list[Alternative]:

@@ -221,3 +221,24 @@ def state_label(case: Case, row: np.ndarray) -> str:
     words = ["+" if v == 1 and case.units == "spin" else "-" if v == -1 else str(int(v)) for v in row]
     visible, hidden = "".join(words[: case.n_visible]), "".join(words[case.n_visible :])
     return f"{visible}|{hidden}" if hidden else visible
+
+
+def rows_report(
+    f: Callable[..., Any],
+    case: Case,
+    rows: np.ndarray,
+    reference: np.ndarray,
+    scale: np.ndarray,
+    labels: Sequence[str],
+    replay: str,
+    wrong: Callable[[], Sequence[Alternative]],
+) -> Report:
+    """A function of rows (n, units), a number each, scale (n,): all rows in one call (D1), and one by one (D6)."""
+    try:
+        answer = ask(f, [rows], (len(rows),))
+        results = [value_result("D1", answer, reference, scale, labels, replay)]
+        alone = np.concatenate([ask(f, [rows[i : i + 1]], (1,)) for i in range(len(rows))])
+    except CandidateError as error:
+        return exact_report(f, case, [refused("D1", error, replay)])
+    results.append(value_result("D6", alone, answer.astype(np.float64), scale, labels, replay))
+    return exact_report(f, case, results, explain(answer, reference, scale, wrong))

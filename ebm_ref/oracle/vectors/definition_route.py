@@ -42,6 +42,7 @@ def free_energy(mp: Any, model: Model, v: Any) -> Any:
 
 
 def hidden_probabilities(mp: Any, model: Model, v: Any) -> Vector:
+    """p(h_j = 1|v)."""
     return [sigmoid(mp, z) for z in hidden_logits(mp, model, v)]
 
 
@@ -59,6 +60,7 @@ def parameter_names(model: Model) -> list[list[tuple]]:
 
 
 def energy_gradient(model: Model, v: Any, h: Any) -> Vector:
+    """dE(v,h)/dtheta by finite differences, in the order of ``parameter_names``."""
     return gradient(lambda ctx, moved: energy(ctx, moved, v, h), model, parameter_names(model))
 
 

@@ -19,10 +19,12 @@ Matrix = list[list[Any]]
 
 
 def softplus(mp: Any, z: Any) -> Any:
+    """log(1 + exp z)."""
     return mp.log1p(mp.exp(z)) if z < 0 else z + mp.log1p(mp.exp(-z))
 
 
 def sigmoid(mp: Any, z: Any) -> Any:
+    """1 / (1 + exp(-z))."""
     return 1 / (1 + mp.exp(-z))
 
 

@@ -20,6 +20,7 @@ Model = dict[str, Any]
 
 
 def kind(model: Model) -> str:
+    """Which target the arrays are of."""
     return "gaussian" if "precision" in model else "wells" if "quartic" in model else "grbm"
 
 

@@ -37,6 +37,7 @@ class Table:
 
 
 def table(mp: Any, nv: int, nh: int, energy: Vector) -> Table:
+    """The weights exp(-E) of all joint states, and their sum."""
     weight = [mp.exp(-e) for e in energy]
     return Table(mp, nv, nh, energy, weight, mp.fsum(weight))
 
@@ -99,6 +100,7 @@ def mean_statistics(t: Table) -> tuple[Vector, Vector, Matrix]:
 
 
 def product(mp: Any, left: Matrix, right: Matrix) -> Matrix:
+    """The matrix product."""
     columns = list(zip(*right, strict=True))
     return [[mp.fdot(row, column) for column in columns] for row in left]
 
