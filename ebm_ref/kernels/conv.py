@@ -154,11 +154,9 @@ def _run(x: np.ndarray, plan: Plan, matrix: np.ndarray, bias: np.ndarray | None,
     if bias is not None:
         b[:units] = bias
     flat = np.arange(out.shape[2] * out.shape[3]) * L
-    room = np.empty((len(image), x.shape[1] * plan.plane), dtype)
-    out_room = np.empty((len(image), len(w) * UNITS * len(flat) * L), dtype)
     run_windows(
-        len(image), x.reshape(-1), image, plan.inside, room, plan.plane, out.reshape(-1), out_image, flat, out_room,
-        plan.place, plan.target, plan.offset, plan.parts, w, b, units, work=float(out.size) * len(plan.offset),
+        len(image), len(x), x.reshape(-1), image, plan.inside, plan.plane, out.reshape(-1), out_image, flat,
+        plan.place, plan.target, plan.offset, plan.parts, w, b, work=float(out.size) * len(plan.offset),
     )  # fmt: skip
     return out
 
@@ -199,11 +197,9 @@ def kernel_gradient(x: np.ndarray, y: np.ndarray, kh: int, kw: int, stride: int,
     plan = forward_plan(x.shape[1:], (kh, kw), stride, padding, L)
     x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
     image, n_pixels, terms = _images(x, L), y.shape[2] * y.shape[3], len(plan.offset)
-    n, units = len(image), -(-O // UNITS) * UNITS
-    out, room = np.empty((n, O, terms), x.dtype), np.empty((n, x.shape[1] * plan.plane), x.dtype)
-    y_room, sums = np.zeros((n, units * n_pixels * L), x.dtype), np.empty((n, UNITS * 3 * L), x.dtype)
+    out = np.empty((len(image), O, terms), x.dtype)
     run_overlaps(
-        n, len(x), x.reshape(-1), image, plan.inside, room, plan.plane, y.reshape(-1), _images(y, L),
-        np.arange(n_pixels) * L, y_room, plan.place, plan.offset, sums, out, work=float(y.size) * terms,
+        len(image), len(x), x.reshape(-1), image, plan.inside, plan.plane, y.reshape(-1), _images(y, L),
+        np.arange(n_pixels) * L, plan.place, plan.offset, out, work=float(y.size) * terms,
     )  # fmt: skip
     return out.sum(axis=0).reshape(O, x.shape[1], kh, kw)

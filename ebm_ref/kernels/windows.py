@@ -20,6 +20,7 @@ from ebm_ref.compile import jit, over_chains, vectors
 
 UNITS = 4  # u of a panel
 VECTOR_BYTES = 32
+BAND = 24  # windows whose terms stay in the cache while all units pass over them
 
 
 def lanes(dtype: Any) -> int:
@@ -217,12 +218,15 @@ turn = vectors(turn_code, turned)
 
 
 def to_lanes(x, image, inside, tile, plane):
-    """tile[c, inside[q] + l] = x[image of lane l, c, q]; x in flat, ``image`` (L,) where the images of the tile begin.
+    """tile[c, inside[q] + l] = x[image of lane l, c, q], zero elsewhere; x flat, image (L,) where the images begin.
 
-    tile: flat planes of ``plane`` numbers; what is outside stays.
+    tile: flat, channels of ``plane`` numbers.
     """
     L, n = len(image), len(inside)
     for c in range(len(tile) // plane):
+        empty = tile[c * plane : (c + 1) * plane]
+        for i in range(len(empty)):
+            empty[i] = 0.0
         if n >= L:
             for q in range(0, n - L + 1, L):
                 turn(tile, inside, q, c * plane, x, image, 0, c * n + q)
@@ -250,49 +254,56 @@ def from_lanes(tile, image, inside, channels, y):
 to_lanes, from_lanes = jit(to_lanes), jit(from_lanes)
 
 
+def sum_some(begin, end, X, Y, pitch, place, target, offset, terms, w, b):
+    """(1) for the windows begin ... end - 1 and four u."""
+    q = begin
+    while q < end:
+        left = end - q
+        if left == 3 or left > 4:
+            products_3(Y, pitch, X, place, target, offset, terms, w, b, q)
+            q += 3
+        elif left > 1:
+            products_2(Y, pitch, X, place, target, offset, terms, w, b, q)
+            q += 2
+        else:
+            products_1(Y, pitch, X, place, target, offset, terms, w, b, q)
+            q += 1
+
+
+sum_some = jit(sum_some)
+
+
 def sum_windows(X, Y, pitch, place, target, offset, parts, w, b):
     """(1) of a tile; part (q0, q1, k0, k1): windows q0 ... q1 - 1 have the terms k0 ... k1 - 1.  w (groups, K, 4)."""
     for part in range(len(parts)):
-        begin, end, k, terms = parts[part, 0], parts[part, 1], parts[part, 2], parts[part, 3] - parts[part, 2]
-        for g in range(len(w)):
-            y, weights, bias, q = Y[UNITS * g * pitch :], w[g, k:], b[UNITS * g :], begin
-            while q < end:
-                left = end - q
-                if left == 3 or left > 4:
-                    products_3(y, pitch, X, place, target, offset[k:], terms, weights, bias, q)
-                    q += 3
-                elif left > 1:
-                    products_2(y, pitch, X, place, target, offset[k:], terms, weights, bias, q)
-                    q += 2
-                else:
-                    products_1(y, pitch, X, place, target, offset[k:], terms, weights, bias, q)
-                    q += 1
+        k0, k1, end = parts[part, 2], parts[part, 3], parts[part, 1]
+        for begin in range(parts[part, 0], end, BAND):
+            for g in range(len(w)):
+                y, here = Y[UNITS * g * pitch :], min(begin + BAND, end)
+                sum_some(begin, here, X, y, pitch, place, target, offset[k0:], k1 - k0, w[g, k0:], b[UNITS * g :])
 
 
 sum_windows = jit(sum_windows)
 
 
-def windows_tile(
-    t, x, image, inside, room, plane, out, out_image, flat, out_room, place, target, offset, parts, w, b, channels
-):  # fmt: skip
-    """(1) of the images of tile t: from x into out, both flat; room and out_room (tiles, numbers) are scratch."""
-    X, Y = room[t], out_room[t]
-    for i in range(len(X)):
-        X[i] = 0.0
+def windows_tile(t, n_images, x, image, inside, plane, out, out_image, flat, place, target, offset, parts, w, b):
+    """(1) of the images of tile t: from x into out, both flat."""
+    L, n_in, n_out = image.shape[1], len(x) // (n_images * len(inside)), len(out) // (n_images * len(flat))
+    X, Y = np.empty(n_in * plane, x.dtype), np.empty(len(b) * len(flat) * L, x.dtype)
     to_lanes(x, image[t], inside, X, plane)
-    sum_windows(X, Y, len(flat) * image.shape[1], place, target, offset, parts, w, b)
-    from_lanes(Y, out_image[t], flat, channels, out)
+    sum_windows(X, Y, len(flat) * L, place, target, offset, parts, w, b)
+    from_lanes(Y, out_image[t], flat, n_out, out)
 
 
-def overlaps_tile(t, n_images, x, image, inside, room, plane, y, y_image, flat, y_room, place, offset, sums, out):
-    """(2) of the images of tile t, out[t, u, k] summed over them; sums (tiles, 12 L) is scratch."""
-    X, Y, g, L = room[t], y_room[t], sums[t], image.shape[1]
-    count, pitch, K, some = min(L, n_images - t * L), len(flat) * L, len(offset), out[t]
-    for i in range(len(X)):
-        X[i] = 0.0
+def overlaps_tile(t, n_images, x, image, inside, plane, y, y_image, flat, place, offset, out):
+    """(2) of the images of tile t, out[t, u, k] summed over them."""
+    L, units, K = image.shape[1], out.shape[1], len(offset)
+    count, pitch, padded_units = min(L, n_images - t * L), len(flat) * L, -(-units // UNITS) * UNITS
+    X, Y = np.empty(len(x) // n_images // len(inside) * plane, x.dtype), np.zeros(padded_units * pitch, x.dtype)
+    g, some = np.empty(UNITS * 3 * L, x.dtype), out[t]
     to_lanes(x, image[t], inside, X, plane)
-    to_lanes(y, y_image[t], flat, Y[: pitch * some.shape[0]], pitch)
-    for u in range(0, some.shape[0], UNITS):
+    to_lanes(y, y_image[t], flat, Y[: units * pitch], pitch)
+    for u in range(0, units, UNITS):
         k = 0
         while k < K:
             n = 3 if k + 3 <= K else 1
@@ -300,7 +311,7 @@ def overlaps_tile(t, n_images, x, image, inside, room, plane, y, y_image, flat, 
                 overlaps_3(g, Y[u * pitch :], pitch, X, place, len(place), offset, k)
             else:
                 overlaps_1(g, Y[u * pitch :], pitch, X, place, len(place), offset, k)
-            for a in range(min(UNITS, some.shape[0] - u)):
+            for a in range(min(UNITS, units - u)):
                 for v in range(n):
                     total = g[(a * n + v) * L]
                     for l in range(1, count):
