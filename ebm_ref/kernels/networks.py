@@ -12,9 +12,11 @@ sizes: units of x and of every layer;  numbers: the form's code, c, 1/s0^2, and 
 
 import math
 
+import numpy as np
+
 from ebm_ref.compile import jit
 from ebm_ref.kernels.noise import LANES
-from ebm_ref.kernels.panels import UNITS, add_products
+from ebm_ref.kernels.panels import CHUNK_BYTES, UNITS, VECTOR_BYTES, panel_2
 from ebm_ref.kernels.targets import fill, set_rows
 from ebm_ref.maths import activations as scalars
 from ebm_ref.maths.smooth import exp_minus, log_normal_number
@@ -68,107 +70,87 @@ ACTIVATIONS = {
 }
 
 
-# The heads: f becomes f_bar, g becomes c de/dx, energy becomes c e ----------------------------------------------------
+# The head: f becomes f_bar, g becomes c de/dx, energy becomes c e -----------------------------------------------------
 
 
-def add_inner(x, g, energy, f, c):
-    """x.f."""
-    for i in range(len(x) // LANES):
-        rows = slice(i * LANES, (i + 1) * LANES)
-        xi, gi, fi = x[rows], g[rows], f[rows]
+def term(form, x, f):
+    """Of one coordinate: e, de/df, de/dx."""
+    if form == INNER:
+        return x * f, x, f
+    if form == RESIDUAL:
+        return (x - f) * (x - f), 2.0 * (f - x), 2.0 * (x - f)
+    if form == SQUARE:
+        return f * f, 2.0 * f, 0.0
+    return f, 1.0, 0.0
+
+
+term = jit(term)
+
+
+def sum_of_terms(x, g, energy, f, form, c):
+    """A form that is a sum over coordinates."""
+    with_x = form == INNER or form == RESIDUAL
+    for first in range(0, len(f), LANES):
         for l in range(LANES):
-            gi[l] = c * fi[l]
-            energy[l] += gi[l] * xi[l]
-            fi[l] = c * xi[l]
+            k = first + l
+            e, f_bar, x_bar = term(form, x[k] if with_x else 0.0, np.float64(f[k]))
+            energy[l] += c * e
+            f[k] = c * f_bar
+            if with_x:
+                g[k] = c * x_bar
 
 
-def add_residual(x, g, energy, f, c):
-    """|x - f|^2."""
-    for i in range(len(x) // LANES):
-        rows = slice(i * LANES, (i + 1) * LANES)
-        xi, gi, fi = x[rows], g[rows], f[rows]
-        for l in range(LANES):
-            r = xi[l] - fi[l]
-            energy[l] += c * r * r
-            gi[l] = 2.0 * c * r
-            fi[l] = -2.0 * c * r
-
-
-def add_square(energy, f, c):
-    """|f|^2."""
-    for i in range(len(f) // LANES):
-        fi = f[i * LANES : (i + 1) * LANES]
-        for l in range(LANES):
-            energy[l] += c * fi[l] * fi[l]
-            fi[l] = 2.0 * c * fi[l]
-
-
-def add_scalar(energy, f, c):
-    """f, one number."""
-    for l in range(LANES):
-        energy[l] += c * f[l]
-        f[l] = c
-
-
-def add_marginal(energy, total, f, c):
-    """-LSE(f); total is scratch."""
-    n = len(f) // LANES
+def minus_log_sum_exp(energy, total, f, c):
+    """e = -log sum_i exp f_i;  total is scratch."""
     fill(energy, -math.inf)
-    for i in range(n):
-        fi = f[i * LANES : (i + 1) * LANES]
-        for l in range(LANES):
-            energy[l] = fi[l] if fi[l] > energy[l] else energy[l]
+    for k in range(len(f)):
+        l = k % LANES
+        energy[l] = f[k] if f[k] > energy[l] else energy[l]
     fill(total, 0.0)
-    for i in range(n):
-        fi = f[i * LANES : (i + 1) * LANES]
-        for l in range(LANES):
-            power = exp_minus(energy[l] - fi[l])
-            total[l] += power
-            fi[l] = power
-    for i in range(n):
-        fi = f[i * LANES : (i + 1) * LANES]
-        for l in range(LANES):
-            fi[l] = -c * fi[l] / total[l]
+    for k in range(len(f)):
+        l = k % LANES
+        power = exp_minus(energy[l] - f[k])
+        total[l] += power
+        f[k] = power
+    for k in range(len(f)):
+        f[k] = -c * f[k] / total[k % LANES]
     for l in range(LANES):
         energy[l] = -c * (energy[l] + log_normal_number(total[l]))
 
 
-add_inner, add_residual, add_square = jit(add_inner), jit(add_residual), jit(add_square)
-add_scalar, add_marginal = jit(add_scalar), jit(add_marginal)
+sum_of_terms = jit(sum_of_terms)
+minus_log_sum_exp = jit(minus_log_sum_exp)
 
 
 def head(x, g, energy, f, form, c):
     """c e and its derivatives."""
-    fill(energy, 0.0)
-    if form == INNER:
-        add_inner(x, g, energy, f, c)
-    elif form == RESIDUAL:
-        add_residual(x, g, energy, f, c)
-    else:
-        if form == SQUARE:
-            add_square(energy, f, c)
-        elif form == SCALAR:
-            add_scalar(energy, f, c)
-        else:
-            add_marginal(energy, g[:LANES], f, c)
-        fill(g, 0.0)
+    if form == MARGINAL:
+        minus_log_sum_exp(energy, g[:LANES], f, c)
+    fill(g, 0.0)
+    if form != MARGINAL:
+        fill(energy, 0.0)
+        sum_of_terms(x, g, energy, f, form, c)
 
 
 def add_base(x, g, energy, pulled, precision):
     """g += y_bar_0 + x/s0^2, energy += |x|^2/(2 s0^2)."""
     for i in range(len(x) // LANES):
-        rows = slice(i * LANES, (i + 1) * LANES)
-        xi, gi, yi = x[rows], g[rows], pulled[rows]
         for l in range(LANES):
-            gi[l] += yi[l] + precision * xi[l]
-            energy[l] += 0.5 * precision * xi[l] * xi[l]
+            k = i * LANES + l
+            g[k] += pulled[k] + precision * x[k]
+            energy[l] += 0.5 * precision * x[k] * x[k]
 
 
 def product(out, weights, first, S, n_in, n_out):
     """out += M'S for the matrix M (n_in, n_out) whose tiles begin at ``first``; where they end."""
     end = first + n_in * padded(n_out)
     tiles = weights[first:end].reshape((padded(n_out) // UNITS, n_in, UNITS))
-    add_products(out.reshape((-1, LANES)), S[: n_in * LANES].reshape((-1, LANES)), tiles)
+    Z, S = out.reshape((-1, LANES)), S[: n_in * LANES].reshape((-1, LANES))
+    chunk, columns = CHUNK_BYTES // (LANES * S.itemsize), 2 * VECTOR_BYTES // S.itemsize
+    for k in range(0, n_in, chunk):
+        for g in range(len(tiles)):
+            for c in range(0, LANES, columns):
+                panel_2(Z[UNITS * g : UNITS * (g + 1)], S[k : k + chunk], tiles[g, k : k + chunk], c)
     return end
 
 
