@@ -103,15 +103,15 @@ def differences(torch: Any, model: Any, data: np.ndarray, start: np.ndarray, n_s
         gradients = torch.autograd.grad(loss, list(energy.weights.values()))
         return np.concatenate([gradient.numpy().ravel() for gradient in gradients])
 
+    update, buffer = ours.estimate(model, data, start)
     pairs = {
         "E": (model.energy(data), energy(rows).detach()),
         "dE/dx": (-model.score(data), energy.input_gradient(rows)),
-        "negatives": (ours.negatives(model, data, start, 0, 0)[0], x),
+        "negatives": (buffer[chosen], x),
     }
     energy.require_gradients(True)
     pairs["dE/dtheta"] = flatten(model.energy_gradient(data)), by_weights(energy(rows).sum())
-    loss = energy(x).mean() - energy(rows).mean()
-    pairs["update"] = flatten(ours.estimate(model, data, start)[0]), by_weights(loss)
+    pairs["update"] = flatten(update), by_weights(energy(x).mean() - energy(rows).mean())
     return {what: largest(*map(np.asarray, pair)) for what, pair in pairs.items()}
 
 
