@@ -4,4 +4,4 @@ A family is a module with ``rows()``; to add one, write it and name it in FAMILI
 ``python -m validation.benchmarks`` also writes the page and the figures.  Nothing here is a test.
 """
 
-FAMILIES = ("start", "enumeration", "gibbs", "langevin", "learning")
+FAMILIES = ("start", "enumeration", "gibbs", "langevin", "learning", "deep")
