@@ -69,8 +69,10 @@ def target_energy(model) -> Callable[[np.ndarray], np.ndarray]:
 
 def evaluate(model, x: np.ndarray) -> Point:
     """Energy and gradient of every row; overflow gives inf or NaN, which the samplers refuse or report."""
+    both = getattr(model, "energy_and_score", None)
     with np.errstate(all="ignore"):
-        return Point(x, target_energy(model)(x), -model.score(x))
+        energy, score = both(x) if both else (target_energy(model)(x), model.score(x))
+        return Point(x, energy, -score)
 
 
 def step_array(name: str, value: Any, model) -> np.ndarray:
