@@ -8,7 +8,7 @@ x~ = x + sigma_t z,  z ~ N(0, I),  sigma_0 < sigma_1 < ... < sigma_(L-1)
 Drawing: x ~ N(centre, (spread^2 + sigma_(L-1)^2) I), then for t = L-1 ... 0
 (5) k steps of ULA at temperature 1 on (1), step c sigma_t^2; exact as c -> 0
 (6) down, t > 0: x <- N( x - (1 - q) dE/dx(x, t), q (sigma_t^2 - sigma_(t-1)^2) I ),  q = sigma_(t-1)^2/sigma_t^2
-    the law of x + sigma_(t-1) z given x + sigma_t z and x, with (4) for x
+    the law of x + sigma_(t-1) z given x + sigma_t z and x, with (4) for x: a little too narrow, which (5) mends
 and (4) from level 0.  With L = 1 this is one energy, one chain and one denoising step.    [Saremi & Hyvarinen 2019]
 Completion: at level t the known pixels are held at observed + sigma_t z, one z for all levels, and the others follow
 (5) by the slope of (1), which is that of their conditional law.  In the result the known pixels are those observed.

@@ -306,17 +306,18 @@ class Levels(list):
 
 
 def test_annealed_drawing_and_completion_of_a_normal_law(monkeypatch):
-    """Data N(0, C): E(x, t)/sigma^2 = x'(C + sigma^2 I)^-1 x/2.  What (4) makes of draws has covariance C (C + s I)^-1 C.
+    """Data N(0, C): E(x, t)/sigma^2 = x'(C + sigma^2 I)^-1 x/2.  Draws after (4) have covariance CPC, P = (C + s I)^-1.
 
-    c = 0.01 biases a variance by at most c/2; a completion is held to the conditional law of noisy unit 1 given unit 0.
+    600 steps forget what (6) left, which is too narrow by the law of x given x~; c = 0.02 widens a variance by at most
+    1 %.  A completion is held to the conditional law of noisy unit 1 given noisy unit 0.
     """
-    C, sigmas, n = np.array([[1.0, 0.6], [0.6, 0.8]]), (0.5, 1.0, 2.0), 20_000
+    C, sigmas, n = np.array([[1.0, 0.6], [0.6, 0.8]]), (1.0, 2.0), 6000
     levels = Levels(er.Gaussian([0.0, 0.0], s**2 * np.linalg.inv(C + s**2 * np.eye(2))) for s in sigmas)
     monkeypatch.setattr("ebm_ref.learning.annealed.at_time", lambda model, t: model[t])
-    estimator = er.annealed_score_matching(sigmas, 200, 0.01)
+    estimator = er.annealed_score_matching(sigmas, 600, 0.02)
     x = estimator.sample(levels, n, seed=1)
     P = np.linalg.inv(C + sigmas[0] ** 2 * np.eye(2))
-    assert np.abs(np.cov(x.T) / (C @ P @ C) - 1).max() < 0.005 + SIGMAS * np.sqrt(2 / n)
+    assert np.abs(np.cov(x.T) / (C @ P @ C) - 1).max() < 0.01 + SIGMAS * np.sqrt(2 / n)
     seen = np.tile([1.5, np.nan], (n, 1))
     y = estimator.complete(levels, np.nan_to_num(seen), np.array([True, False]), seed=2)
     assert np.all(y[:, 0] == 1.5)
@@ -326,7 +327,7 @@ def test_annealed_drawing_and_completion_of_a_normal_law(monkeypatch):
     gain = shrink[1, 0] + shrink[1, 1] * slope
     variance = gain**2 * sigmas[0] ** 2 + shrink[1, 1] ** 2 * rest
     assert abs(y[:, 1].mean() - 1.5 * gain) < SIGMAS * np.sqrt(variance / n)
-    assert abs(y[:, 1].var() / variance - 1) < 0.005 + SIGMAS * np.sqrt(2 / n)
+    assert abs(y[:, 1].var() / variance - 1) < 0.01 + SIGMAS * np.sqrt(2 / n)
 
 
 @pytest.mark.parametrize("sigmas", [[], [0.0, 1.0], [1.0, 0.5]])
