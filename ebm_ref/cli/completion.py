@@ -83,7 +83,7 @@ def known_pixels(known: str, size: tuple[int, int]) -> np.ndarray:
     height, width = size
     mask = np.zeros(size, dtype=bool)
     if known in HALVES:
-        part = {
+        part: dict[str, Any] = {
             "left": np.s_[:, : width // 2], "right": np.s_[:, (width + 1) // 2 :],
             "top": np.s_[: height // 2], "bottom": np.s_[(height + 1) // 2 :],
         }  # fmt: skip

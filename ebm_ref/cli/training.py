@@ -100,7 +100,7 @@ def train(
     Training that leaves the finite numbers ends with status 1: give a lower --lr or --clip.
     """
     require_own_options(kind, estimator)
-    common = {"batch_size": batch_size, "checkpoint": checkpoint, "progress": not quiet}
+    common: dict[str, Any] = {"batch_size": batch_size, "checkpoint": checkpoint, "progress": not quiet}
     if kind in NETWORKS:
         from ebm_ref.cli import networks
 
