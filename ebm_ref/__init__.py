@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ebm_ref.estimate.pseudo_likelihood import pseudo_log_likelihood, pseudo_log_likelihood_gradient
     from ebm_ref.io import load
     from ebm_ref.kernels.noise import Stream
+    from ebm_ref.learning.annealed import annealed_score_matching
     from ebm_ref.learning.estimators import cd, exact_gradient, pcd
     from ebm_ref.learning.fit import Fit, fit
     from ebm_ref.learning.joint import cross_entropy, jem
@@ -85,6 +86,7 @@ _HOMES = {
     "langevin_cd": "learning.replay",
     "denoising_score_matching": "learning.score_matching",
     "score_matching_objective": "learning.score_matching",
+    "annealed_score_matching": "learning.annealed",
     "recovery": "learning.recovery",
     "jem": "learning.joint",
     "cross_entropy": "learning.joint",

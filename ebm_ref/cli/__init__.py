@@ -1,6 +1,6 @@
-"""The command line: ``ebm-ref verify | exact | sample | train | plot | zoo | vectors | bench``.
+"""The command line: ``ebm-ref verify | exact | sample | train | complete | plot | zoo | vectors | bench``.
 
-Exit status: 0 it holds, 1 it does not hold, 2 wrong use, 3 too little data to tell.
+Exit status: 0 it holds, 1 it does not hold or a run diverged, 2 wrong use, 3 too little data to tell.
 Commands import what they need when they run, so that ``--help`` is quick.
 """
 
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import click
 
-from ebm_ref.errors import EbmError, InsufficientDataError
+from ebm_ref.errors import DivergenceError, EbmError, InsufficientDataError
 
-WRONG_USE, TOO_LITTLE_DATA, INTERRUPTED = 2, 3, 130
+DIVERGED, WRONG_USE, TOO_LITTLE_DATA, INTERRUPTED = 1, 2, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,6 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InsufficientDataError as error:
         click.echo(f"ebm-ref: {error}", err=True)
         status = TOO_LITTLE_DATA
+    except DivergenceError as error:
+        click.echo(f"ebm-ref: {error}", err=True)
+        click.echo("the run diverged; nothing was written but a --checkpoint; try a lower --lr or --clip", err=True)
+        status = DIVERGED
     except (EbmError, OSError) as error:
         click.echo(f"ebm-ref: {error}", err=True)
         status = WRONG_USE

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 import ebm_ref
-from ebm_ref.cli.inputs import DATA_HELP, NewFile, emit, natural, positive, read_data, read_model
+from ebm_ref.cli.inputs import DATA_HELP, MODELS, NETWORKS, NewFile, emit, natural, positive, read_data, read_model
 
 KERNELS = ("block_gibbs", "gibbs", "gibbs_random", "gibbs_palindromic", "metropolis")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
@@ -27,7 +28,7 @@ def cli() -> None:
     """The reference for energy-based models: exact answers, samplers, learning, and checks of other people's code.
 
     Models are .npz files: arrays W, a, b (an RBM), J, c (a Boltzmann machine), units in {0, 1}; or W, mu, log_var, b
-    (a Gaussian-Bernoulli RBM).
+    (a Gaussian-Bernoulli RBM); or what ``train`` wrote, deep energies too.
 
     Exit status: 0 it holds, 1 it does not hold, 2 wrong use, 3 too little data.
     """
@@ -86,8 +87,17 @@ def sample(
     model: str, kernel: str | None, chains: int, steps: int, burn_in: int, thin: int, means: bool, out: str, seed: int,
     as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Run a sampler on MODEL and write the kept states, (chains, kept, units), rows [x, h]."""
-    m = read_model(model)
+    """Run a sampler on MODEL and write the kept states, (chains, kept, units), rows [x, h].
+
+    A deep energy that ``ebm-ref train`` wrote is drawn from as its training had in mind, in the units of its data: down
+    the noise levels (score_matching, recovery; --steps and the like don't apply), or by Langevin steps (cd).
+    """
+    m = read_model(model, *MODELS, *NETWORKS)
+    if type(m).__name__ in NETWORKS:
+        chain = network_chain(m, model, chains, burn_in + steps, seed, not quiet)
+        chain.save(out)
+        emit({"file": out, "states": chain.states.shape}, as_json)
+        return
     if means and not isinstance(m, ebm_ref.GRBM):
         raise click.UsageError(f"--means: expected a GRBM, got {m!r}")
     if thin > steps:
@@ -100,6 +110,21 @@ def sample(
         chain = with_means(m, chain)
     chain.save(out)
     emit({"file": out, "states": chain.states.shape, "acceptance rate": chain.acceptance_rate}, as_json)
+
+
+def network_chain(model, path: str, n: int, n_steps: int, seed: int, progress: bool) -> ebm_ref.Chain:
+    """One state of each of n chains of a deep energy, in the units of its data."""
+    import numpy as np
+
+    from ebm_ref.cli import networks
+
+    recipe, context = networks.read_recipe(path), click.get_current_context()
+    unheard = ("kernel", "means", "thin") + (("steps", "burn_in") if recipe.has_levels else ())
+    for name in unheard:
+        if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')}: no option for a deep energy of {recipe.estimator}")
+    rows = networks.draw(model, recipe, n, n_steps, seed, progress)
+    return ebm_ref.Chain(rows[:, None], rows, model.n_visible, np.ones(n), n_steps, seed)
 
 
 def first_states(model, n: int, seed: int):
@@ -221,11 +246,12 @@ def image_shape(shape: str | None, n_pixels: int) -> tuple[int, int]:
 
 def _register() -> None:
     from ebm_ref.cli.bench import bench
+    from ebm_ref.cli.completion import complete
     from ebm_ref.cli.oracle_commands import vectors, zoo
     from ebm_ref.cli.training import train
     from ebm_ref.cli.verify import verify
 
-    for command in (verify, train, vectors, zoo, bench):
+    for command in (verify, train, complete, vectors, zoo, bench):
         cli.add_command(command)
 
 

@@ -14,12 +14,13 @@ import numpy as np
 from ebm_ref.errors import DomainError, as_float_array, require_shape
 
 DATA_HELP = (
-    "digits, bars_and_stripes:N, labelled_shifter:N, mnist, fashion-mnist, or a file: .npy, .csv,"
-    " .npz (its array 'data', 'x' or 'visible', or its only one)"
+    "digits, bars_and_stripes:N, labelled_shifter:N, mnist, fashion-mnist, a folder of four IDX files, or a file: .npy,"
+    " .csv, .npz (its array 'data', 'x' or 'visible', or its only one)"
 )
 GREY_THRESHOLD = 127.5
 natural, positive = click.IntRange(min=0), click.IntRange(min=1)
 MODELS = ("RBM", "BoltzmannMachine", "GRBM")
+NETWORKS = ("NetworkEnergy", "JointEnergy")
 
 
 class NewFile(click.Path):
@@ -40,7 +41,7 @@ class NewFile(click.Path):
 
 
 def read_model(path: str, *kinds: str) -> Any:
-    """The model in a file; click.UsageError if it holds something else than ``kinds`` (all that the commands know)."""
+    """The model in a file; click.UsageError if it holds something else than ``kinds`` (by default MODELS)."""
     import ebm_ref
 
     loaded = ebm_ref.load(path)
@@ -62,8 +63,8 @@ def read_data(source: str, grey: bool = False) -> np.ndarray:
         if not size.isdigit():
             raise click.UsageError(f"--data {name}: expected a size, for example {name}:4")
         return getattr(datasets, name)(int(size))
-    if name in ("mnist", "fashion-mnist"):
-        images = datasets.load_idx_folder(name).train_images
+    if is_idx(source):
+        images = datasets.load_idx_folder(source).train_images
         pixels = images.reshape(len(images), -1)
         return pixels / 255.0 if grey else (pixels > GREY_THRESHOLD).astype(np.float64)
     path = Path(source)
@@ -72,6 +73,26 @@ def read_data(source: str, grey: bool = False) -> np.ndarray:
     rows = as_float_array(f"--data {source}", _read_file(path))
     require_shape(f"--data {source}", rows, None, None)
     return rows
+
+
+def is_idx(source: str) -> bool:
+    """Whether images come from IDX files: of a data set by name, or in a folder."""
+    return source in ("mnist", "fashion-mnist") or any(Path(source).glob("*idx*-ubyte*"))
+
+
+def read_labels(source: str) -> np.ndarray:
+    """Class numbers (n,) of the rows that ``read_data`` gives; click.UsageError where there are none."""
+    from ebm_ref import datasets
+
+    if source == "digits":
+        return datasets.digits().labels
+    if is_idx(source):
+        return datasets.load_idx_folder(source).train_labels
+    if Path(source).suffix == ".npz" and Path(source).is_file():
+        with np.load(source, allow_pickle=False) as file:
+            if "labels" in file.files:
+                return file["labels"]
+    raise click.UsageError(f"--data {source}: expected digits, mnist, fashion-mnist, or an .npz with an array 'labels'")
 
 
 def _read_file(path: Path) -> np.ndarray:

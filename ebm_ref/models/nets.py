@@ -171,8 +171,12 @@ class _Draw:
         W = self.weights((n_out, n_in, k, k), gain / (n_in * k * k))
         return self._normed(Conv2d(W, self.zeros(n_out), stride, padding))
 
-    def time_bias(self, n_features: int, channels: int) -> TimeBias:
-        return TimeBias(self.weights((n_features, channels), 1.0 / n_features), self.zeros(channels))
+    def timed(self, n_features: int, channels: int) -> list[TimeBias]:
+        """A bias by time, where there is a time embedding."""
+        if not n_features:
+            return []
+        n = require_int("time_embedding", n_features, 2)
+        return [TimeBias(self.weights((n, channels), 1.0 / n), self.zeros(channels))]
 
     def _normed(self, layer):
         return SpectralNorm.of(layer, self.seed) if self.spectral_norm else layer
@@ -184,13 +188,15 @@ def mlp(
     seed: int = 0,
     *,
     alpha: float | None = None,
+    time_embedding: int = 0,
     spectral_norm: bool = False,
     dtype: str = "float64",
 ) -> Network:
     """(1): a multilayer perceptron, sizes (n_inputs, ..., n_outputs).
 
-    activation: a name and ``alpha`` as of ``layers.Activation``.  spectral_norm: every weight divided by its largest
-    singular value, see ``update_spectral_norms``.
+    activation: a name and ``alpha`` as of ``layers.Activation``.  time_embedding: see ``unet``; every hidden layer then
+    has a bias that depends on the time.  spectral_norm: every weight divided by its largest singular value, see
+    ``update_spectral_norms``.
 
     >>> mlp((2, 16, 1)).forward(np.zeros((3, 2)))[0].shape
     (3, 1)
@@ -201,7 +207,7 @@ def mlp(
     draw = _Draw(seed, dtype, spectral_norm)
     layers: list[Any] = []
     for n_in, n_out in itertools.pairwise(sizes[:-1]):
-        layers += [draw.linear(n_in, n_out), Activation(activation, alpha)]
+        layers += [draw.linear(n_in, n_out), *draw.timed(time_embedding, n_out), Activation(activation, alpha)]
     return Network(Sequential((*layers, draw.linear(sizes[-2], sizes[-1], 1.0))), (sizes[0],))
 
 
@@ -214,12 +220,14 @@ def convnet(
     activation: str = "silu",
     alpha: float | None = None,
     n_hidden: int = 64,
+    time_embedding: int = 0,
     spectral_norm: bool = False,
     dtype: str = "float64",
 ) -> Network:
     """(2): convolutions of stride 2, one for each of ``channels``, then ``n_hidden`` units, then ``n_outputs``.
 
-    image_shape (c, height, width).  The network of the UvA tutorial is ``convnet((1, 28, 28), (16, 32, 64, 64), 1)``.
+    image_shape (c, height, width).  time_embedding: see ``unet``; every convolution then has a bias that depends on
+    the time.  The network of the UvA tutorial is ``convnet((1, 28, 28), (16, 32, 64, 64), 1)``.
 
     >>> convnet((1, 8, 8), (4, 8), 10).n_outputs
     10
@@ -230,7 +238,7 @@ def convnet(
     n_in = shape[0]
     for i, n_out in enumerate(require_int("channels", n, 1) for n in channels):
         how = (5, 2, 4) if i == 0 else (3, 2, 1)
-        layers += [draw.conv(n_in, n_out, *how), Activation(activation, alpha)]
+        layers += [draw.conv(n_in, n_out, *how), *draw.timed(time_embedding, n_out), Activation(activation, alpha)]
         n_in = n_out
     layers.append(Flatten())
     (n_flat,) = Sequential(tuple(layers)).output_shape(shape)
@@ -265,9 +273,7 @@ def unet(
     draw = _Draw(seed, dtype, spectral_norm)
 
     def unit(n_in: int, n_out: int, timed: bool) -> list[Any]:
-        layers = [draw.conv(n_in, n_out, 3, 1, 1)]
-        if timed and time_embedding:
-            layers.append(draw.time_bias(require_int("time_embedding", time_embedding, 2), n_out))
+        layers = [draw.conv(n_in, n_out, 3, 1, 1), *draw.timed(time_embedding if timed else 0, n_out)]
         if n_groups:
             layers.append(GroupNorm(np.ones(n_out, dtype), draw.zeros(n_out), require_int("n_groups", n_groups, 1)))
         return [*layers, Activation(activation, alpha)]
