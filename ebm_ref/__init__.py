@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ebm_ref import compile, datasets, errors, exact, oracle, plots
     from ebm_ref.compile import get_num_threads, set_num_threads
     from ebm_ref.estimate.annealing import ais_log_partition, base_bias
+    from ebm_ref.estimate.classification import auroc, calibration
     from ebm_ref.estimate.frechet import frechet_distance
     from ebm_ref.estimate.pseudo_likelihood import pseudo_log_likelihood, pseudo_log_likelihood_gradient
     from ebm_ref.io import load
@@ -74,6 +75,8 @@ _HOMES = {
     "Chain": "samplers.sample",
     "ais_log_partition": "estimate.annealing",
     "base_bias": "estimate.annealing",
+    "auroc": "estimate.classification",
+    "calibration": "estimate.classification",
     "frechet_distance": "estimate.frechet",
     "pseudo_log_likelihood": "estimate.pseudo_likelihood",
     "pseudo_log_likelihood_gradient": "estimate.pseudo_likelihood",

@@ -169,13 +169,15 @@ def mlp(
     seed: int = 0,
     *,
     alpha: float | None = None,
+    time_embedding: int = 0,
     spectral_norm: bool = False,
     dtype: str = "float64",
 ) -> Network:
     """(1): a multilayer perceptron, sizes (n_inputs, ..., n_outputs).
 
-    activation: a name and ``alpha`` as of ``layers.Activation``.  spectral_norm: every weight divided by its largest
-    singular value, see ``update_spectral_norms``.
+    activation: a name and ``alpha`` as of ``layers.Activation``.  time_embedding: an even number of sines and cosines of
+    the time, which ``at_time(network, t)`` binds; every hidden layer then gets a bias that depends on it.
+    spectral_norm: every weight divided by its largest singular value, see ``update_spectral_norms``.
 
     >>> mlp((2, 16, 1)).forward(np.zeros((3, 2)))[0].shape
     (3, 1)
@@ -186,7 +188,10 @@ def mlp(
     draw = _Draw(seed, dtype, spectral_norm)
     layers: list[Any] = []
     for n_in, n_out in itertools.pairwise(sizes[:-1]):
-        layers += [draw.linear(n_in, n_out), Activation(activation, alpha)]
+        layers.append(draw.linear(n_in, n_out))
+        if time_embedding:
+            layers.append(draw.time_bias(require_int("time_embedding", time_embedding, 2), n_out))
+        layers.append(Activation(activation, alpha))
     return Network(Sequential((*layers, draw.linear(sizes[-2], sizes[-1], 1.0))), (sizes[0],))
 
 

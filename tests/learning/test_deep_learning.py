@@ -171,7 +171,7 @@ def test_schedule_has_the_published_numbers():
 def test_conditional_score_is_the_slope_of_its_energy():
     t = np.array([0, 3, 5])
     c = t6_schedule()
-    law = Conditional(at_time(TIMED, t), X[:3], c.s[t, None], c.pull[t, None])
+    law = Conditional(at_time(TIMED, t), X[:3], c.s[t, None], c.pull[t, None], c.temperature[t, None])
     w = X[3:] / c.s[t, None]
     for i in range(2):
         step = np.zeros((3, 2))
