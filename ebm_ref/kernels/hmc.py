@@ -8,9 +8,9 @@ With e the step size by coordinate, 0 where clamped, and T the temperature:
 import numpy as np
 
 from ebm_ref.compile import jit, over_chains
-from ebm_ref.kernels.langevin import FREE, acceptance_uniforms, constrain, decide, rooms, take
+from ebm_ref.kernels.langevin import FREE, TARGETS, acceptance_uniforms, constrain, decide, rooms, take
 from ebm_ref.kernels.noise import LANES, tile_normals
-from ebm_ref.kernels.targets import TARGETS, copy, fill
+from ebm_ref.kernels.targets import copy, fill
 
 
 def kick(p, g, e, factor):

@@ -10,12 +10,15 @@ import math
 import numpy as np
 
 from ebm_ref.compile import jit, over_chains
+from ebm_ref.kernels.networks import NETWORKS
 from ebm_ref.kernels.noise import LANES, ROOM, centred_words, tile_normals
-from ebm_ref.kernels.targets import PARTS, TARGETS, copy, fill
+from ebm_ref.kernels.targets import PARTS, copy, fill
+from ebm_ref.kernels.targets import TARGETS as CLOSED_FORMS
 from ebm_ref.maths.philox import LOW32, S32, TWO53
 from ebm_ref.maths.smooth import exp_minus
 
 FREE, REFLECT, PROJECT, REJECT = 0, 1, 2, 3
+TARGETS = {**CLOSED_FORMS, **NETWORKS}
 
 
 def fold(x, low, high):

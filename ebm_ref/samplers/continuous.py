@@ -9,7 +9,7 @@ of one batch argument; its gradient is -score.  States are rows of visible units
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,11 +25,15 @@ from ebm_ref.errors import (
     require_shape,
 )
 from ebm_ref.kernels import langevin as kernels
+from ebm_ref.kernels.networks import FORMS, MARGINAL, padded
 from ebm_ref.kernels.noise import LANES, ROOM, lined_up
 from ebm_ref.kernels.panels import tiles
 from ebm_ref.kernels.targets import LAYER, MIXTURE, PARTS, QUADRATIC
 from ebm_ref.models.analytic import Gaussian, GaussianMixture
 from ebm_ref.models.grbm import GRBM
+from ebm_ref.models.heads import JointEnergy, NetworkEnergy
+from ebm_ref.models.layers import Activation, Flatten, Linear, Sequential, SpectralNorm
+from ebm_ref.models.nets import Network
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,16 @@ def target_energy(model) -> Callable[[np.ndarray], np.ndarray]:
 
 def evaluate(model, x: np.ndarray) -> Point:
     """Energy and gradient of every row; overflow gives inf or NaN, which the samplers refuse or report."""
+    both = getattr(model, "energy_and_score", None)
     with np.errstate(all="ignore"):
-        return Point(x, target_energy(model)(x), -model.score(x))
+        energy, score = both(x) if both else (target_energy(model)(x), model.score(x))
+        return Point(x, energy, -score)
+
+
+def gradient(model, x: np.ndarray) -> np.ndarray:
+    """Its gradient alone."""
+    with np.errstate(all="ignore"):
+        return -model.score(x)
 
 
 def step_array(name: str, value: Any, model) -> np.ndarray:
@@ -182,11 +194,16 @@ BOUNDARIES = {"reflect": kernels.REFLECT, "project": kernels.PROJECT, "reject": 
 
 @dataclass(frozen=True, eq=False)
 class CompiledTarget:
-    """A model as the compiled loops read it: its kind, (A, B, mean, scale, bias), and the rows of scratch it needs."""
+    """A model as the compiled loops read it.
 
-    kind: int
+    kind and arguments (A, B, mean, scale, bias): see the target's kernel.  n_parts: rows of scratch that it needs.
+    work: elementary operations of one evaluation at one chain, roughly.
+    """
+
+    kind: Hashable
     arguments: tuple
     n_parts: int
+    work: float
 
     def scratch(self, n_tiles: int, n: int, n_vectors: int) -> np.ndarray:
         """Room for ``n_vectors`` states and all that kernels/langevin.rooms cuts off after them."""
@@ -201,16 +218,49 @@ def compiled_target(model) -> CompiledTarget | None:
         A = model.W / model.variance[:, None]
         weights = tiles(A.T, np.float64), tiles(A, np.float64)
         arguments = (*weights, np.array(model.mu), 1 / model.variance, np.array(model.b))
-        return CompiledTarget(LAYER, arguments, model.n_hidden)
+        return CompiledTarget(LAYER, arguments, model.n_hidden, 2.0 * A.size)
     if type(model) is Gaussian:
         arguments = (tiles(model.precision.T, np.float64), table, np.array(model.mean), none, none)
-        return CompiledTarget(QUADRATIC, arguments, model.n_visible)
+        return CompiledTarget(QUADRATIC, arguments, model.n_visible, 2.0 * model.precision.size)
     if type(model) is GaussianMixture:
         with np.errstate(divide="ignore"):
             bias = np.log(model.weights) - 0.5 * np.log(2 * np.pi * model.variances).sum(axis=1)
         arguments = (np.array(model.means), 1 / model.variances, none, none, bias)
-        return CompiledTarget(MIXTURE, arguments, len(model.weights))
+        return CompiledTarget(MIXTURE, arguments, len(model.weights), 2.0 * model.means.size)
+    if type(model) in (NetworkEnergy, JointEnergy):
+        return _network_target(model)
     return None
+
+
+def _network_target(model) -> CompiledTarget | None:
+    """kernels/networks.py for a multilayer perceptron whose hidden layers have one activation; else None."""
+    perceptron = _perceptron(model.network)
+    if perceptron is None:
+        return None
+    linear, phi = perceptron
+    dtype, sizes = linear[0].W.dtype, [linear[0].W.shape[0], *(layer.W.shape[1] for layer in linear)]
+    forward = np.concatenate([tiles(layer.W, dtype).ravel() for layer in linear])
+    back = np.concatenate([tiles(layer.W.T, dtype).ravel() for layer in linear])
+    bias = np.concatenate([np.r_[layer.b, np.zeros(padded(len(layer.b)) - len(layer.b), dtype)] for layer in linear])
+    form, c = (FORMS[model.form], model.scale) if type(model) is NetworkEnergy else (MARGINAL, 1.0)
+    numbers = np.array([form, c, 0.0 if model.base is None else model.base**-2.0, phi.alpha])
+    kind = f"{phi.function}_{dtype}" if phi.function == "silu" else phi.function
+    n_rows = padded(max(sizes[:-1])) + sum(map(padded, sizes[1:]))
+    arguments = (forward, back, numbers, np.array(sizes), bias)
+    return CompiledTarget(kind, arguments, -(-n_rows // PARTS), 0.25 * (forward.size + back.size))
+
+
+def _perceptron(network) -> tuple[list[Linear], Activation] | None:
+    """(the linear layers, the activation between any two), or None for another network."""
+    if type(network) is not Network or type(network.layers) is not Sequential:
+        return None
+    layers = [layer.normalised[0] if type(layer) is SpectralNorm else layer for layer in network.layers.layers]
+    layers = layers[1:] if type(layers[0]) is Flatten else layers
+    linear, between = layers[::2], layers[1::2]
+    plain = all(type(layer) is Linear for layer in linear) and all(type(layer) is Activation for layer in between)
+    if not plain or len(linear) != len(between) + 1 or len({(phi.function, phi.alpha) for phi in between}) > 1:
+        return None
+    return linear, (between or [Activation()])[0]
 
 
 def box_arrays(box: Box | None, n: int) -> tuple[np.ndarray, np.ndarray, int]:

@@ -94,7 +94,7 @@ class HMC:
         kernels.HMC[target.kind](
             len(tiles), tiles, target.scratch(len(tiles), d, 4), accepted, *target.arguments, e, low, high, boundary,
             1.0 / self.temperature, self.n_leapfrog, stream.address, np.uint64(start), n,
-            work=tiles.size * n * self.n_leapfrog * (10.0 + 2 * target.n_parts),
+            work=n_chains * n * self.n_leapfrog * (10.0 * d + target.work),
         )  # fmt: skip
         return from_tiles(tiles, n_chains, d), Info(accepted[:n_chains], n)
 

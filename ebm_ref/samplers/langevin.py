@@ -80,16 +80,23 @@ class Langevin:
 
     def step(self, state: np.ndarray, noise: GaussianNoise) -> tuple[np.ndarray, Info]:
         """One step in plain NumPy; equal to ``advance`` up to the rounding of sums."""
-        point, info = self._move(continuous.evaluate(self.model, state), noise)
+        if not self.adjusted:
+            x, _ = self._proposed(state, continuous.gradient(self.model, state), noise)
+            return x, Info(np.ones(len(x), np.int64), 1, np.ones(len(x)))
+        point, info = self._adjusted_move(continuous.evaluate(self.model, state), noise)
         return point.x, info
 
-    def _move(self, old: Point, noise: GaussianNoise) -> tuple[Point, Info]:
-        lam, s, one = self._by_coordinate(self.step_size), self._by_coordinate(self.noise), np.ones(len(old.x))
+    def _proposed(self, x: np.ndarray, gradient: np.ndarray, noise: GaussianNoise) -> tuple[np.ndarray, np.ndarray]:
+        """(1), brought back as the box says; and the rows that are outside."""
+        lam, s = self._by_coordinate(self.step_size), self._by_coordinate(self.noise)
         with np.errstate(all="ignore"):
-            x, outside = continuous.constrain((old.x - lam * old.gradient) + s * noise.z, self.box)  # (1)
-            new = continuous.evaluate(self.model, x)
-            if not self.adjusted:
-                return new, Info(one.astype(np.int64), 1, one)
+            return continuous.constrain((x - lam * gradient) + s * noise.z, self.box)
+
+    def _adjusted_move(self, old: Point, noise: GaussianNoise) -> tuple[Point, Info]:
+        lam = self._by_coordinate(self.step_size)
+        x, outside = self._proposed(old.x, old.gradient, noise)
+        new = continuous.evaluate(self.model, x)
+        with np.errstate(all="ignore"):
             log_ratio = old.energy - new.energy + 0.5 * ((x - old.x) * (old.gradient + new.gradient)).sum(axis=1)
             log_ratio = (log_ratio - 0.25 * (lam * (new.gradient**2 - old.gradient**2)).sum(axis=1)) / self.temperature
         probability = continuous.acceptance(log_ratio, outside)  # (2)
@@ -99,19 +106,29 @@ class Langevin:
     def advance(self, state: np.ndarray, stream: Stream, start: int, n: int) -> tuple[np.ndarray, Info]:
         """n steps, numbers at steps start, ..., start + n - 1; the input is not modified.
 
-        Compiled for GRBM, Gaussian and GaussianMixture: then the bits do not depend on how chains are split.  Other
-        models are as reproducible as their own score is.  DivergenceError when a chain leaves the finite numbers.
+        Compiled for GRBM, Gaussian, GaussianMixture and energies of multilayer perceptrons: then the bits do not depend
+        on how chains are split.  Other models are as reproducible as their own score is.  DivergenceError when a chain
+        leaves the finite numbers.
         """
         target = continuous.compiled_target(self.model)
         if target is not None:
             return self._advance_compiled(target, state, stream, start, n)
-        point = continuous.evaluate(self.model, np.array(state))
-        accepted, diverged = np.zeros(len(state), dtype=np.int64), np.zeros(len(state), dtype=np.int64)
+        return self._advance_adjusted(state, stream, start, n) if self.adjusted else self._drift(state, stream, start, n)
+
+    def _drift(self, state: np.ndarray, stream: Stream, start: int, n: int) -> tuple[np.ndarray, Info]:
+        x, diverged = np.array(state), np.zeros(len(state), dtype=np.int64)
         for t in range(start, start + n):
-            point, info = self._move(point, self.draw(stream, t, len(state)))
-            accepted += info.accepted
-            diverged[~np.isfinite(point.x).all(axis=1)] = t + 1
+            x, _ = self.step(x, self.draw(stream, t, len(x)))
+            diverged[~np.isfinite(x).all(axis=1)] = t + 1
             continuous.require_no_divergence(diverged, stream.first_chain)
+        return x, Info(np.full(len(x), n), n)
+
+    def _advance_adjusted(self, state: np.ndarray, stream: Stream, start: int, n: int) -> tuple[np.ndarray, Info]:
+        """Energy and gradient are carried."""
+        point, accepted = continuous.evaluate(self.model, np.array(state)), np.zeros(len(state), dtype=np.int64)
+        for t in range(start, start + n):
+            point, info = self._adjusted_move(point, self.draw(stream, t, len(state)))
+            accepted += info.accepted
         return point.x, Info(accepted, n)
 
     def _advance_compiled(self, target, state, stream: Stream, start: int, n: int) -> tuple[np.ndarray, Info]:
@@ -121,7 +138,7 @@ class Langevin:
         lam, s = (np.array(np.broadcast_to(self._by_coordinate(v), d)) for v in (self.step_size, self.noise))
         low, high, boundary = continuous.box_arrays(self.box, d)
         arguments = (*target.arguments, lam, s, low, high, boundary)
-        numbers, work = (stream.address, np.uint64(start), n), tiles.size * n * (10.0 + 2 * target.n_parts)
+        numbers, work = (stream.address, np.uint64(start), n), len(state) * n * (10.0 * d + target.work)
         if self.adjusted:
             scratch, inverse_T = target.scratch(len(tiles), d, 3), 1.0 / self.temperature
             kernels.MALA[target.kind](
