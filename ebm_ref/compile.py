@@ -159,6 +159,31 @@ def vector_code(emit: Callable, twin: Callable) -> Callable:
     return call
 
 
+def vectors(emit: Callable, twin: Callable) -> Callable:
+    """``twin(*arguments)``, in compiled code replaced by what ``emit(builder, element, bits, *arguments)`` writes in
+    LLVM: each array as the pointer to its first number, each integer as it is.  The first is an array of floats.
+    """
+    if simulated() or config.DISABLE_JIT:
+        return twin
+    from numba.core import cgutils, types
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def call(typing, *arguments):
+        def generate(context, builder, signature, packed):
+            kinds = signature.args[0]
+            given = [
+                context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
+                for kind, value in zip(kinds, cgutils.unpack_tuple(builder, packed[0]), strict=True)
+            ]
+            emit(builder, context.get_data_type(kinds[0].dtype), kinds[0].dtype.bitwidth, *given)
+            return context.get_dummy_value()
+
+        return types.void(types.StarArgTuple.from_types(arguments)), generate
+
+    return call
+
+
 def _borrowed(arrays: tuple) -> tuple:
     """The same arrays; in compiled code without their reference counts, which threads would otherwise fight over.
 

@@ -7,18 +7,23 @@ x (N, C, H, W), w (O, C, kh, kw), y (N, O, Ho, Wo), xp = x with p zeros on each 
 All three are one trilinear form t(x, w, y) = sum y (w * x), read by y, by x and by w.  Rows and columns that no window
 covers, when s does not divide H + 2p - kh, stay zero in (2).
 
-(4) columns[n, (c,u,v), (i,j)] = xp[n,c,si+u,sj+v], so that (1) is one matrix product an image; (2) and (3) likewise.
-Images are worked on in blocks whose columns stay in the cache.  BLAS sees one image at a time in (1) and (2): an
-image's numbers do not depend on the rest of the batch.
+The compiled loops (kernels/windows.py) need of a window where it begins and how far its terms are.  For (1) and (3):
+(4) window (i, j) begins at xp[., 0, si, sj], its term (c, u, v) is c planes, u rows and v columns further.
+For (2) the pixels (a, b) fall into s^2 phases (a+p) mod s, (b+p) mod s, each a correlation of stride 1 over y:
+(5) a + p = s i' + r:  its terms are u = r + s t, i = i' - t, t = 0, 1, ...; likewise b; y is padded with zeros.
+An image's numbers do not depend on the rest of the batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
 import numpy as np
 
-from ebm_ref.compile import over_chains
-
-BLOCK_BYTES = 2**20  # columns of one block of images
+from ebm_ref.kernels.panels import tiles
+from ebm_ref.kernels.windows import UNITS, lanes, run_overlaps, run_windows
 
 
 def output_size(size: int, k: int, stride: int, padding: int) -> int:
@@ -26,97 +31,179 @@ def output_size(size: int, k: int, stride: int, padding: int) -> int:
     return (size + 2 * padding - k) // stride + 1
 
 
-def gather_image(n, x, kh, kw, stride, padding, columns):
-    """(4) of image n; x (N, C, H, W), columns (N, C kh kw, Ho, Wo)."""
-    C, H, W = x.shape[1:]
-    Ho, Wo = columns.shape[2:]
-    for c in range(C):
-        for u in range(kh):
-            for v in range(kw):
-                row = columns[n, (c * kh + u) * kw + v]
-                for i in range(Ho):
-                    a = stride * i + u - padding
-                    for j in range(Wo):
-                        b = stride * j + v - padding
-                        inside = 0 <= a < H and 0 <= b < W
-                        row[i, j] = x[n, c, a, b] if inside else x.dtype.type(0)
+# The readable twins, for complex numbers too --------------------------------------------------------------------------
 
 
-def scatter_image(n, columns, kh, kw, stride, padding, x):
-    """The adjoint of ``gather_image``: adds the columns of image n to x[n]."""
-    C, H, W = x.shape[1:]
-    Ho, Wo = columns.shape[2:]
-    for c in range(C):
-        for u in range(kh):
-            for v in range(kw):
-                row = columns[n, (c * kh + u) * kw + v]
-                for i in range(Ho):
-                    a = stride * i + u - padding
-                    if 0 <= a < H:
-                        for j in range(Wo):
-                            b = stride * j + v - padding
-                            if 0 <= b < W:
-                                x[n, c, a, b] += row[i, j]
+def _windows(xp: np.ndarray, kernel: tuple, stride: int, size: tuple) -> Iterator[tuple[tuple, np.ndarray]]:
+    """((u, v), view of xp[n, c, si+u, sj+v]) for every place of the kernel."""
+    for u, v in np.ndindex(*kernel):
+        rows, columns = (slice(first, first + stride * n, stride) for first, n in zip((u, v), size, strict=True))
+        yield (u, v), xp[:, :, rows, columns][:, :, : size[0], : size[1]]
 
 
-run_gather = over_chains(gather_image)
-run_scatter = over_chains(scatter_image)
+def _padded(x: np.ndarray, padding: int, more: int = 0) -> np.ndarray:
+    sides = (padding, padding + more)
+    return np.pad(x, ((0, 0), (0, 0), sides, sides))
 
 
-def gather(x: np.ndarray, kh: int, kw: int, stride: int, padding: int) -> np.ndarray:
-    """(4), (N, C kh kw, Ho, Wo)."""
-    N, C, H, W = x.shape
-    Ho, Wo = output_size(H, kh, stride, padding), output_size(W, kw, stride, padding)
-    if x.dtype.kind == "c":
-        return gather_plain(x, kh, kw, stride, padding)
-    columns = np.empty((N, C * kh * kw, Ho, Wo), x.dtype)
-    run_gather(N, np.ascontiguousarray(x), kh, kw, stride, padding, columns, work=columns.size)
-    return columns
-
-
-def gather_plain(x: np.ndarray, kh: int, kw: int, stride: int, padding: int) -> np.ndarray:
-    """(4) in NumPy: windows of the padded images."""
-    sides = ((0, 0), (0, 0), (padding, padding), (padding, padding))
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, sides), (kh, kw), axis=(2, 3))
-    windows = windows[:, :, ::stride, ::stride]  # (N, C, Ho, Wo, kh, kw)
-    N, C, Ho, Wo = windows.shape[:4]
-    return windows.transpose(0, 1, 4, 5, 2, 3).reshape(N, C * kh * kw, Ho, Wo)
-
-
-def _blocks(n: int, bytes_of_one: int) -> list[slice]:
-    step = max(1, BLOCK_BYTES // max(1, bytes_of_one))
-    return [slice(start, start + step) for start in range(0, n, step)]
-
-
-def correlate(x: np.ndarray, w: np.ndarray, stride: int, padding: int) -> np.ndarray:
+def correlate_plain(x: np.ndarray, w: np.ndarray, stride: int, padding: int) -> np.ndarray:
     """(1)."""
-    (N, C, H, W), (O, _, kh, kw) = x.shape, w.shape
-    Ho, Wo = output_size(H, kh, stride, padding), output_size(W, kw, stride, padding)
-    y = np.empty((N, O, Ho, Wo), np.result_type(x, w))
-    for block in _blocks(N, C * kh * kw * Ho * Wo * x.itemsize):
-        columns = gather(x[block], kh, kw, stride, padding)
-        y[block] = (w.reshape(O, -1) @ columns.reshape(len(columns), -1, Ho * Wo)).reshape(-1, O, Ho, Wo)
-    return y
+    kernel = w.shape[2:]
+    size = tuple(output_size(n, k, stride, padding) for n, k in zip(x.shape[2:], kernel, strict=True))
+    places = _windows(_padded(x, padding), kernel, stride, size)
+    return sum(np.einsum("oc,ncij->noij", w[:, :, u, v], window) for (u, v), window in places)
 
 
-def correlate_adjoint(y: np.ndarray, w: np.ndarray, stride: int, padding: int, size: tuple[int, int]) -> np.ndarray:
-    """(2), images of height and width ``size``."""
-    (N, O, Ho, Wo), (_, C, kh, kw) = y.shape, w.shape
-    x = np.zeros((N, C, *size), np.result_type(y, w))
-    matrix = w.reshape(O, -1).T
-    for block in _blocks(N, C * kh * kw * Ho * Wo * y.itemsize):
-        columns = (matrix @ y[block].reshape(-1, O, Ho * Wo)).reshape(-1, C * kh * kw, Ho, Wo)
-        run_scatter(len(columns), columns, kh, kw, stride, padding, x[block], work=columns.size)
-    return x
+def adjoint_plain(y: np.ndarray, w: np.ndarray, stride: int, padding: int, size: tuple[int, int]) -> np.ndarray:
+    """(2)."""
+    N, kernel = len(y), w.shape[2:]
+    xp = np.zeros((N, w.shape[1], *(n + 2 * padding for n in size)), np.result_type(y, w))
+    for (u, v), window in _windows(xp, kernel, stride, y.shape[2:]):
+        window += np.einsum("oc,noij->ncij", w[:, :, u, v], y)
+    return xp[:, :, padding : padding + size[0], padding : padding + size[1]]
+
+
+def kernel_gradient_plain(x: np.ndarray, y: np.ndarray, kh: int, kw: int, stride: int, padding: int) -> np.ndarray:
+    """(3)."""
+    w = np.empty((y.shape[1], x.shape[1], kh, kw), np.result_type(x, y))
+    for (u, v), window in _windows(_padded(x, padding), (kh, kw), stride, y.shape[2:]):
+        w[:, :, u, v] = np.einsum("noij,ncij->oc", y, window)
+    return w
+
+
+# Where the windows of the compiled loops lie --------------------------------------------------------------------------
+
+
+class Plan(NamedTuple):
+    """One geometry for kernels/windows.py; places and offsets count numbers of a tile."""
+
+    plane: int  # numbers of a padded plane
+    inside: np.ndarray  # (pixels of an image,): its place in the padded plane
+    place: np.ndarray  # (windows,): where a window begins
+    target: np.ndarray  # (windows,): its pixel of the result
+    offset: np.ndarray  # (terms,)
+    parts: np.ndarray  # (parts, 4): windows q0 ... q1 - 1 have the terms k0 ... k1 - 1
+    order: np.ndarray  # (terms,): which rows of the kernel, as a matrix (all its terms, units), they take
+
+
+def _grid(rows, columns, pitch: int) -> np.ndarray:
+    """rows[i] pitch + columns[j], flat."""
+    return (np.asarray(rows)[:, None] * pitch + np.asarray(columns)).ravel()
+
+
+@lru_cache(maxsize=256)
+def forward_plan(shape: tuple, kernel: tuple, stride: int, padding: int, L: int) -> Plan:
+    """(4) for images of ``shape`` (C, H, W)."""
+    C, H, W = shape
+    high, wide = H + 2 * padding, W + 2 * padding
+    Ho, Wo = (output_size(n, k, stride, padding) for n, k in zip((H, W), kernel, strict=True))
+    inside = _grid(range(padding, padding + H), range(padding, padding + W), wide)
+    place = _grid(range(0, stride * Ho, stride), range(0, stride * Wo, stride), wide)
+    offset = (np.arange(C)[:, None] * high * wide + _grid(range(kernel[0]), range(kernel[1]), wide)).ravel()
+    n, K = len(place), len(offset)
+    parts = np.array([[0, n, 0, K]])
+    return Plan(high * wide * L, inside * L, place * L, np.arange(n) * L, offset * L, parts, np.arange(K))
+
+
+@lru_cache(maxsize=256)
+def adjoint_plan(shape: tuple, kernel: tuple, stride: int, padding: int, size: tuple, L: int) -> Plan:
+    """(5) for y of ``shape`` (O, Ho, Wo) and results of height and width ``size``."""
+    O, before, sides, phases = shape[0], [], [], []
+    for n, m, k in zip(shape[1:], size, kernel, strict=True):
+        taps, last = -(-k // stride), (m - 1 + padding) // stride
+        first = max(0, taps - 1 - padding // stride)  # zeros before and after
+        before.append(first)
+        sides.append(first + n + max(0, last - (n - 1)))
+        phases.append([_phase(r, m, k, stride, padding, first) for r in range(stride)])
+    high, wide = sides
+    inside = _grid(range(before[0], before[0] + shape[1]), range(before[1], before[1] + shape[2]), wide)
+    place, target, offset, order, parts, q, k = [], [], [], [], [], 0, 0
+    for a, i, u, t in phases[0]:
+        for b, j, v, s in phases[1]:
+            place.append(_grid(i, j, wide))
+            target.append(_grid(a, b, size[1]))
+            offset.append((np.arange(O)[:, None] * high * wide - _grid(t, s, wide)).ravel())
+            order.append((np.arange(O)[:, None] * kernel[0] * kernel[1] + _grid(u, v, kernel[1])).ravel())
+            parts.append([q, q + len(place[-1]), k, k + len(order[-1])])
+            q, k = parts[-1][1::2]
+    place, target, offset, order = (np.concatenate(part).astype(np.int64) for part in (place, target, offset, order))
+    return Plan(high * wide * L, inside * L, place * L, target * L, offset * L, np.array(parts), order)
+
+
+def _phase(r: int, size: int, k: int, stride: int, padding: int, before: int) -> tuple[np.ndarray, ...]:
+    """Of one axis: pixels a with (a + padding) mod stride = r, their i' in padded y, the u and t of (5)."""
+    pixels = np.arange((r - padding) % stride, size, stride)
+    u = np.arange(r, k, stride)
+    return pixels, (pixels + padding) // stride + before, u, np.arange(len(u))
+
+
+# The three products ---------------------------------------------------------------------------------------------------
+
+
+def _images(x: np.ndarray, L: int) -> np.ndarray:
+    """(tiles, L): where each image of flat x begins; the last one fills up the last tile."""
+    n = len(x)
+    return np.minimum(np.arange(-(-n // L) * L), n - 1).reshape(-1, L) * (x.size // n)
+
+
+def _run(x: np.ndarray, plan: Plan, matrix: np.ndarray, bias: np.ndarray | None, out: np.ndarray) -> np.ndarray:
+    """out[n, o, target] = bias[o] + the sums of ``plan`` over x, weighted by matrix (terms, units)."""
+    x, dtype, L, units = np.ascontiguousarray(x), out.dtype, lanes(out.dtype), out.shape[1]
+    w = tiles(matrix[plan.order], dtype)
+    b, image, out_image = np.zeros(len(w) * UNITS, dtype), _images(x, L), _images(out, L)
+    if bias is not None:
+        b[:units] = bias
+    flat = np.arange(out.shape[2] * out.shape[3]) * L
+    room = np.empty((len(image), x.shape[1] * plan.plane), dtype)
+    out_room = np.empty((len(image), len(w) * UNITS * len(flat) * L), dtype)
+    run_windows(
+        len(image), x.reshape(-1), image, plan.inside, room, plan.plane, out.reshape(-1), out_image, flat, out_room,
+        plan.place, plan.target, plan.offset, plan.parts, w, b, units, work=float(out.size) * len(plan.offset),
+    )  # fmt: skip
+    return out
+
+
+def _compiled(*arrays: np.ndarray | None) -> bool:
+    """Whether all that are given are real, of one precision, and there is something to compute."""
+    given = [a for a in arrays if a is not None]
+    return all(a.dtype == given[0].dtype and a.dtype.kind == "f" and a.size for a in given)
+
+
+def correlate(x: np.ndarray, w: np.ndarray, stride: int, padding: int, bias: np.ndarray | None = None) -> np.ndarray:
+    """(1), plus bias[o] if given."""
+    if not _compiled(x, w, bias):
+        y = correlate_plain(x, w, stride, padding)
+        return y if bias is None else y + bias[:, None, None]
+    plan = forward_plan(x.shape[1:], w.shape[2:], stride, padding, lanes(x.dtype))
+    size = (output_size(n, k, stride, padding) for n, k in zip(x.shape[2:], w.shape[2:], strict=True))
+    return _run(x, plan, w.reshape(len(w), -1).T, bias, np.empty((len(x), len(w), *size), x.dtype))
+
+
+def correlate_adjoint(
+    y: np.ndarray, w: np.ndarray, stride: int, padding: int, size: tuple[int, int], bias: np.ndarray | None = None
+) -> np.ndarray:
+    """(2), images of height and width ``size``, plus bias[c] if given."""
+    if not _compiled(y, w, bias):
+        x = adjoint_plain(y, w, stride, padding, size)
+        return x if bias is None else x + bias[:, None, None]
+    plan = adjoint_plan(y.shape[1:], w.shape[2:], stride, padding, tuple(size), lanes(y.dtype))
+    matrix = w.transpose(0, 2, 3, 1).reshape(-1, w.shape[1])
+    return _run(y, plan, matrix, bias, np.empty((len(y), w.shape[1], *size), y.dtype))
 
 
 def kernel_gradient(x: np.ndarray, y: np.ndarray, kh: int, kw: int, stride: int, padding: int) -> np.ndarray:
-    """(3), (O, C, kh, kw)."""
-    (N, C), (_, O, Ho, Wo) = x.shape[:2], y.shape
-    w = np.zeros((O, C * kh * kw), np.result_type(x, y))
-    for block in _blocks(N, C * kh * kw * Ho * Wo * x.itemsize):
-        columns = gather(x[block], kh, kw, stride, padding)
-        w += np.tensordot(
-            y[block].reshape(-1, O, Ho * Wo), columns.reshape(len(columns), -1, Ho * Wo), ((0, 2), (0, 2))
-        )
-    return w.reshape(O, C, kh, kw)
+    """(3), (O, C, kh, kw): sums over the images of a tile, then over tiles in their order."""
+    if not _compiled(x, y):
+        return kernel_gradient_plain(x, y, kh, kw, stride, padding)
+    L, O = lanes(x.dtype), y.shape[1]
+    plan = forward_plan(x.shape[1:], (kh, kw), stride, padding, L)
+    x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
+    image, n_pixels, terms = _images(x, L), y.shape[2] * y.shape[3], len(plan.offset)
+    n, units = len(image), -(-O // UNITS) * UNITS
+    out, room = np.empty((n, O, terms), x.dtype), np.empty((n, x.shape[1] * plan.plane), x.dtype)
+    y_room, sums = np.zeros((n, units * n_pixels * L), x.dtype), np.empty((n, UNITS * 3 * L), x.dtype)
+    run_overlaps(
+        n, len(x), x.reshape(-1), image, plan.inside, room, plan.plane, y.reshape(-1), _images(y, L),
+        np.arange(n_pixels) * L, y_room, plan.place, plan.offset, sums, out, work=float(y.size) * terms,
+    )  # fmt: skip
+    return out.sum(axis=0).reshape(O, x.shape[1], kh, kw)

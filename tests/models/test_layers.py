@@ -10,6 +10,7 @@ from laws_layers import generic, near
 from members import LAYERS, LINEAR_3X2, SMALL_UNET, conv
 
 import ebm_ref as er
+from ebm_ref.compile import set_num_threads
 from ebm_ref.errors import DomainError, ShapeError
 from ebm_ref.kernels import activations
 from ebm_ref.kernels import conv as kernels
@@ -69,11 +70,38 @@ def test_transposed_convolution_is_the_adjoint_of_convolution(stride, padding, s
         near((y * y_bar).sum(), (x * image).sum(), 1e-13)
 
 
-@pytest.mark.parametrize(("stride", "padding"), [(1, 0), (1, 1), (2, 4), (3, 1)])
-def test_gathering_equals_its_plain_twin(stride, padding):
-    x = generic((2, 3, 6, 7), 1)
-    got = kernels.gather(x, 3, 2, stride, padding)
-    assert np.array_equal(got, kernels.gather_plain(x, 3, 2, stride, padding))
+WINDOWS = ((5, 1, 0), (9, 1, 1), (3, 2, 4), (4, 3, 1), (1, 2, 0))  # images, stride, padding
+
+
+@pytest.mark.parametrize(("n", "stride", "padding"), WINDOWS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-14), ("float32", 1e-6)])
+def test_compiled_sums_over_windows_equal_their_plain_twins(n, stride, padding, dtype, tolerance):
+    x, w = generic((n, 3, 6, 7), 1).astype(dtype), generic((5, 3, 3, 2), 2).astype(dtype)
+    y = kernels.correlate(x, w, stride, padding)
+    near(y, kernels.correlate_plain(x, w, stride, padding), tolerance)
+    y_bar = generic(y.shape, 3).astype(dtype)
+    back = kernels.correlate_adjoint(y_bar, w, stride, padding, (6, 7))
+    near(back, kernels.adjoint_plain(y_bar, w, stride, padding, (6, 7)), tolerance)
+    W_bar = kernels.kernel_gradient(x, y_bar, 3, 2, stride, padding)
+    near(W_bar, kernels.kernel_gradient_plain(x, y_bar, 3, 2, stride, padding), tolerance)
+    assert {y.dtype, back.dtype, W_bar.dtype} == {np.dtype(dtype)}
+
+
+def test_an_image_has_the_same_bits_in_any_batch_and_with_any_number_of_threads():
+    layer, x = conv(3, 5, 3, 3, stride=2, padding=1), generic((21, 3, 40, 41), 1)
+    y, cache = layer.forward(x)
+    x_bar = layer.pullback(cache, y)
+    try:
+        for threads in (1, 3):
+            set_num_threads(threads)
+            assert np.array_equal(layer.forward(x)[0], y)
+            assert np.array_equal(layer.vjp(cache, y)[0], x_bar)
+    finally:
+        set_num_threads(None)
+    some = slice(5, 18)
+    again, cache = layer.forward(x[some])
+    assert np.array_equal(again, y[some])
+    assert np.array_equal(layer.pullback(cache, again), x_bar[some])
 
 
 # activations ----------------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ class Conv2d:
 
     def forward(self, x):
         """(y, cache)."""
-        return correlate(x, self.W, self.stride, self.padding) + self.b[:, None, None], x
+        return correlate(x, self.W, self.stride, self.padding, self.b), x
 
     def pullback(self, cache, y_bar):
         """(1) x_bar."""
@@ -120,7 +120,8 @@ class ConvTranspose2d:
 
     def forward(self, x):
         """(y, cache)."""
-        return self.jvp(x, x) + self.b[:, None, None], x
+        size = self._size(*x.shape[2:])
+        return correlate_adjoint(x, self.W, self.stride, self.padding, size, self.b), x
 
     def pullback(self, cache, y_bar):
         """(1) x_bar."""
