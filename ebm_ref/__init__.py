@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ebm_ref.kernels.noise import Stream
     from ebm_ref.learning.estimators import cd, exact_gradient, pcd
     from ebm_ref.learning.fit import Fit, fit
-    from ebm_ref.learning.joint import cross_entropy, jem
+    from ebm_ref.learning.joint import cross_entropy, given_classes, jem
     from ebm_ref.learning.optimisers import CosineDecay, LinearDecay, adam, averaged, clipped, sgd
     from ebm_ref.learning.recovery import recovery
     from ebm_ref.learning.replay import langevin_cd
@@ -91,6 +91,7 @@ _HOMES = {
     "recovery": "learning.recovery",
     "jem": "learning.joint",
     "cross_entropy": "learning.joint",
+    "given_classes": "learning.joint",
     "averaged": "learning.optimisers",
     "clipped": "learning.optimisers",
     "CosineDecay": "learning.optimisers",

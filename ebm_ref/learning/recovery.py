@@ -78,7 +78,7 @@ def local_schedule(width: float, share: float = 0.2) -> Schedule:
     steps forget their start within a bump.
 
     >>> local_schedule(0.1).s.round(3)
-    array([0.061, 0.182, 0.277, 0.348, 0.399, 0.611])
+    array([0.061, 0.179, 0.274, 0.334, 0.372, 0.611])
     """
     published = t6_schedule()
     width, share = require_positive("width", width), require_positive("share", share)

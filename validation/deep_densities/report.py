@@ -36,6 +36,11 @@ def middle(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return runs[(len(runs) - 1) // 2]
 
 
+def median(values: list[float | None]) -> float | None:
+    """None where one of them is."""
+    return None if None in values else float(np.median(values))  # type: ignore[arg-type]
+
+
 def number(value: float | None) -> str:
     """Three digits; a word where there is none."""
     if value is None:
@@ -76,7 +81,7 @@ def table(rows: list[dict[str, Any]], found: dict[str, dict[str, float]]) -> str
             continue
         lines.append(f"| {who} | " + " | ".join(cell(each) for each in runs.values()) + f" | {seconds:.0f} |")
         if who == DENOISING:
-            texts = [number(float(np.median([run["kl_smoothed"] for run in each]))) for each in runs.values()]
+            texts = [number(median([run.get("kl_smoothed") for run in each])) for each in runs.values()]
             lines.append("| - to the smoothed density, which it learns | " + " | ".join(texts) + " | |")
     for key, title in (("smoothed", "*the smoothed density itself*"), ("normal", "*one normal law*")):
         lines.append(f"| {title} | " + " | ".join(number(found[law][key]) for law in LAWS) + " | |")
@@ -91,7 +96,7 @@ def chains_table(rows: list[dict[str, Any]], found: dict[str, dict[str, float]])
         if all("chains" in middle(each) for each in runs):
             values = [float(np.median([run["chains"] for run in each])) for each in runs]
             lines.append(f"| {who} | " + " | ".join(number(value) for value in values) + " |")
-    for key, title in (("rows", "2,048 exact rows"), ("rows_of_presets", "8,192 exact rows")):
+    for key, title in (("rows", "4,096 exact rows"), ("rows_of_presets", "8,192 exact rows")):
         lines.append(f"| *{title}* | " + " | ".join(number(found[law][key]) for law in LAWS) + " |")
     return "\n".join(lines) + "\n"
 
