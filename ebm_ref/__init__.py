@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ebm_ref import compile, datasets, errors, exact, oracle, plots
     from ebm_ref.compile import get_num_threads, set_num_threads
     from ebm_ref.estimate.annealing import ais_log_partition, base_bias
+    from ebm_ref.estimate.classification import auroc, calibration
     from ebm_ref.estimate.frechet import frechet_distance
     from ebm_ref.estimate.pseudo_likelihood import pseudo_log_likelihood, pseudo_log_likelihood_gradient
     from ebm_ref.io import load
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ebm_ref.learning.annealed import annealed_score_matching
     from ebm_ref.learning.estimators import cd, exact_gradient, pcd
     from ebm_ref.learning.fit import Fit, fit
-    from ebm_ref.learning.joint import cross_entropy, jem
+    from ebm_ref.learning.joint import cross_entropy, given_classes, jem
     from ebm_ref.learning.optimisers import CosineDecay, LinearDecay, adam, averaged, clipped, sgd
     from ebm_ref.learning.recovery import recovery
     from ebm_ref.learning.replay import langevin_cd
@@ -75,6 +76,8 @@ _HOMES = {
     "Chain": "samplers.sample",
     "ais_log_partition": "estimate.annealing",
     "base_bias": "estimate.annealing",
+    "auroc": "estimate.classification",
+    "calibration": "estimate.classification",
     "frechet_distance": "estimate.frechet",
     "pseudo_log_likelihood": "estimate.pseudo_likelihood",
     "pseudo_log_likelihood_gradient": "estimate.pseudo_likelihood",
@@ -90,6 +93,7 @@ _HOMES = {
     "recovery": "learning.recovery",
     "jem": "learning.joint",
     "cross_entropy": "learning.joint",
+    "given_classes": "learning.joint",
     "averaged": "learning.optimisers",
     "clipped": "learning.optimisers",
     "CosineDecay": "learning.optimisers",

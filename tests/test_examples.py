@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-RUNS = (("exact_answers.py", ()), ("train_digits.py", ("2",)), ("deep_digits.py", ("2",)))
+RUNS = (("exact_answers.py", ()), ("train_digits.py", ("2",)), ("deep_digits.py", ("2",)), ("jem_digits.py", ("2",)))
 
 
 @pytest.mark.parametrize(("script", "arguments"), RUNS)

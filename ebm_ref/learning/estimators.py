@@ -20,8 +20,10 @@ import numpy as np
 
 from ebm_ref.errors import DomainError, as_float_array, require_choice, require_int, require_positive, require_shape
 from ebm_ref.exact.moments import Moments, data_statistics, difference, layer_statistics, moments
+from ebm_ref.exact.quadrature import grid
 from ebm_ref.kernels import statistics
 from ebm_ref.kernels.noise import Stream
+from ebm_ref.learning.quadrature import GridGradient
 from ebm_ref.learning.short_run import STARTS, ChainDivergence
 from ebm_ref.models.boltzmann import BoltzmannMachine
 from ebm_ref.models.grbm import GRBM
@@ -169,9 +171,20 @@ def batch_statistics(model: Model, x: np.ndarray) -> Moments:
     return data_statistics(model, x) if isinstance(model, BoltzmannMachine) else layer_statistics(model, x)
 
 
-def exact_gradient() -> ExactGradient:
-    """The exact gradient of the mean log-likelihood of a batch, by enumeration (small models)."""
-    return ExactGradient()
+def exact_gradient(box=None, n: int = 64) -> ExactGradient | GridGradient:
+    """The exact gradient of the mean log-likelihood of a batch, by enumeration (small models).
+
+    box: for deep energies of one or two coordinates, by quadrature with n points a side: (lo, hi) of each axis, (d, 2),
+    or one pair for all.  See learning/quadrature.py for its error.
+
+    >>> exact_gradient(box=(-4, 4), n=80).n
+    80
+    """
+    if box is None:
+        return ExactGradient()
+    sides = np.atleast_2d(as_float_array("box", box))
+    grid(len(sides), sides, n)  # refuses what is no box
+    return GridGradient(tuple((float(low), float(high)) for low, high in sides), n)
 
 
 def cd(

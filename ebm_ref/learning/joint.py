@@ -3,6 +3,7 @@
 (1) log p(x, y) = log p(y|x) + log p(x):   the estimate is  -mean d/dtheta [-log p(y|x)] + lambda * (that of log p(x))
     the first term exact, the second by a replay buffer, learning/replay.py, with E(x) = -LSE f(x)
 cross_entropy has the first term alone: the plain classifier with the same network.
+(2) p(x|y) ~ exp(f_y(x)): ``given_classes`` makes a sampler's target of it, one class for each chain
 """
 
 from __future__ import annotations
@@ -12,11 +13,52 @@ from typing import Any
 
 import numpy as np
 
-from ebm_ref.errors import require_positive
+from ebm_ref.errors import as_float_array, require_positive, require_shape
 from ebm_ref.learning.replay import ReplayDivergence
 from ebm_ref.models.record import leafwise
 
 MONITORED = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class GivenClasses:
+    """See ``given_classes``."""
+
+    model: Any  # a JointEnergy
+    labels: np.ndarray
+
+    @property
+    def n_visible(self) -> int:
+        """Number of coordinates of x."""
+        return self.model.n_visible
+
+    def energy(self, x) -> np.ndarray:
+        """E(x_n, y_n) in nats, (batch,)."""
+        return self.model.energy(x, self.labels)
+
+    free_energy = energy
+
+    def score(self, x) -> np.ndarray:
+        """-dE/dx, (batch, n_visible)."""
+        return self.model.score(x, self.labels)
+
+    def energy_and_score(self, x) -> tuple[np.ndarray, np.ndarray]:
+        """Both from one forward and one pullback."""
+        return self.model.energy_and_score(x, self.labels)
+
+
+def given_classes(model, labels) -> GivenClasses:
+    """(2): the laws p(x|y_n) of a ``JointEnergy``, chain n of a Langevin sampler that of class ``labels[n]``.
+
+    >>> import ebm_ref as er
+    >>> law = given_classes(er.JointEnergy(er.nets.mlp((2, 8, 3)), base=1.0), [0, 1, 2])
+    >>> er.sample(er.ula(law, 0.1), np.zeros((3, 2)), 5, seed=0).visible.shape
+    (3, 5, 2)
+    """
+    labels = as_float_array("labels", labels)
+    require_shape("labels", labels, None)
+    model.energy(np.zeros((len(labels), model.n_visible)), labels)  # refuses what is no class
+    return GivenClasses(model, labels)
 
 
 @dataclass(frozen=True)

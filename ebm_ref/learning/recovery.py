@@ -1,10 +1,11 @@
 """Diffusion recovery likelihood: a chain of easy conditional energies instead of one hard energy.    [Gao et al. 2021]
 
 x_0 the data, x_t = abar_t x_0 + sbar_t z;   x_(t+1) = a_(t+1) x_t + sig_(t+1) z',  sig^2 = 1 - a^2;   y = a_(t+1) x_t
-(1) p(y | x_(t+1)) ~ exp( -E(y, t)/s_t^2 - |y - x_(t+1)|^2/(2 sig_(t+1)^2) ),         t = 0 ... T-1
+(1) p(y | x_(t+1)) ~ exp( -E(y, t)/T_t - |y - x_(t+1)|^2/(2 sig_(t+1)^2) ),         t = 0 ... T-1
     for t = T-1 without the quadratic term, with a = 1, and chains that start from N(0, I)
-(2) s_t^2 = (sbar_t/sbar_0) b^2 sig_(t+1)^2,   b^2 = 2e-4
-(3) ULA at temperature 1 with step s_t^2/2 from y = x_(t+1):   y <- y - dE/dy/2 - s_t^2/(2 sig^2) (y - x_(t+1)) + s_t z.
+(2) published: T_t = s_t^2 = (sbar_t/sbar_0) b^2 sig_(t+1)^2,   b^2 = 2e-4:  the energy of level t is measured in s_t^2
+(3) ULA at temperature 1 with step s_t^2/2 from y = x_(t+1):
+    y <- y - s_t^2/(2 T_t) dE/dy - s_t^2/(2 sig^2) (y - x_(t+1)) + s_t z
     In w = y/s_t its step is 1/2 at every t, so one chain serves a batch of mixed t.
 (4) loss: mean c_t (E(y+, t) - E(y-, t)),  c_t = sig_1/sig_(t+1);   y+ from the data, y- from (3)
 Schedule (T = 6): betas 1e-4 ... 0.02 in 1000 steps, cut after 1, 101, 201, 301, 401, 501 and 1000 of them.
@@ -15,12 +16,12 @@ Gaussian check, E/s^2 = y^2/(2v):  p(y|x~) = N(x~ v/(v + sig^2), v sig^2/(v + si
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ebm_ref.errors import DomainError, require_finite, require_int, require_rows, require_shape
+from ebm_ref.errors import DomainError, require_finite, require_int, require_positive, require_rows, require_shape
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models.layers import at_time
 from ebm_ref.models.record import leafwise
@@ -33,13 +34,14 @@ MONITORED = 256
 
 @dataclass(frozen=True)
 class Schedule:
-    """(1), (2): a, sig, abar, sbar (T + 1,) and s (T,)."""
+    """(1), (2): a, sig, abar, sbar (T + 1,) and s, temperature T_t (T,)."""
 
     a: np.ndarray
     sig: np.ndarray
     abar: np.ndarray
     sbar: np.ndarray
     s: np.ndarray
+    temperature: np.ndarray
 
     @property
     def n_levels(self) -> int:
@@ -66,7 +68,22 @@ def t6_schedule() -> Schedule:
     log_a = np.cumsum(0.5 * np.log1p(-np.linspace(1e-4, 0.02, 1000)))[np.array(CUTS) - 1]
     a, abar = np.exp(np.diff(log_a, prepend=0.0)), np.exp(log_a)
     sig, sbar = np.sqrt(1.0 - a**2), np.sqrt(1.0 - abar**2)
-    return Schedule(a, sig, abar, sbar, np.sqrt(sbar[:-1] / sbar[0] * B2 * sig[1:] ** 2))
+    square = sbar[:-1] / sbar[0] * B2 * sig[1:] ** 2  # (2)
+    return Schedule(a, sig, abar, sbar, np.sqrt(square), square)
+
+
+def local_schedule(width: float, share: float = 0.2) -> Schedule:
+    """The published levels for few coordinates with structure of the size ``width``: T_t = 1, energies in nats, and
+    s_t^2/2 = ``share`` of the least variance of (1), 1/(1/(width^2 + sbar_t^2) + 1/sig_(t+1)^2): k of 1/share or more
+    steps forget their start within a bump.
+
+    >>> local_schedule(0.1).s.round(3)
+    array([0.061, 0.179, 0.274, 0.334, 0.372, 0.611])
+    """
+    published = t6_schedule()
+    width, share = require_positive("width", width), require_positive("share", share)
+    tightness = 1 / (width**2 + published.sbar[:-1] ** 2) + published.pull
+    return replace(published, s=np.sqrt(2 * share / tightness), temperature=np.ones(published.n_levels))
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +94,7 @@ class Conditional:
     seen: np.ndarray
     s: np.ndarray  # (n, 1)
     pull: np.ndarray  # (n, 1)
+    temperature: np.ndarray  # (n, 1)
 
     @property
     def n_visible(self) -> int:
@@ -84,14 +102,15 @@ class Conditional:
         return self.model.n_visible
 
     def free_energy(self, w: np.ndarray) -> np.ndarray:
-        """E(sw)/s^2 + |sw - seen|^2 pull/2, (n,)."""
+        """E(sw)/T + |sw - seen|^2 pull/2, (n,)."""
         y = self.s * w
-        return self.model.energy(y) / self.s[:, 0] ** 2 + 0.5 * (self.pull * (y - self.seen) ** 2).sum(axis=1)
+        near = 0.5 * (self.pull * (y - self.seen) ** 2).sum(axis=1)
+        return self.model.energy(y) / self.temperature[:, 0] + near
 
     def score(self, w: np.ndarray) -> np.ndarray:
         """Minus its gradient by w, (n, d)."""
         y = self.s * w
-        return self.model.score(y) / self.s - self.s * self.pull * (y - self.seen)
+        return self.model.score(y) * (self.s / self.temperature) - self.s * self.pull * (y - self.seen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +137,7 @@ class RecoveryLikelihood:
     def chains(self, model, t: np.ndarray, seen: np.ndarray, stream: Stream, start: int, clamp=None) -> np.ndarray:
         """(3): k steps from ``seen`` (clamped coordinates keep what ``seen`` says), y (n, d)."""
         c = self.schedule
-        target = Conditional(at_time(model, t), seen, c.s[t, None], c.pull[t, None])
+        target = Conditional(at_time(model, t), seen, c.s[t, None], c.pull[t, None], c.temperature[t, None])
         sampler = ula(target, 0.5)
         if clamp is not None:
             sampler = sampler.clamped(clamp)
@@ -140,6 +159,10 @@ class RecoveryLikelihood:
         bound = at_time(model, t)
         gap = (bound.energy(y) - bound.energy(negatives)) * self.schedule.sig[1] / self.schedule.sig[t + 1]
         return {"recovery_gap": float(gap.mean())}
+
+    def density(self, model, level: int = 0):
+        """The law of y = a_(t+1) x_t at t = ``level``, exp(-E(y, t)/T_t)/Z: at 0 the data with a noise of sbar_0."""
+        return at_time(model, require_int("level", level)).tempered(1.0 / self.schedule.temperature[level])
 
     def sample(self, model, n: int, seed: int) -> np.ndarray:
         """n images from noise, (n, n_visible), in the units of the data."""
@@ -170,7 +193,8 @@ class RecoveryLikelihood:
 
     def settings(self) -> dict[str, Any]:
         """Name and switches."""
-        return {"name": "recovery", "k": self.k, "n_levels": self.schedule.n_levels}
+        c = self.schedule
+        return {"name": "recovery", "k": self.k, "steps": c.s.tolist(), "temperatures": c.temperature.tolist()}
 
 
 def at_time_of(model, gradient):
@@ -182,6 +206,7 @@ def recovery(k: int = 30, schedule: Schedule | None = None) -> RecoveryLikelihoo
     """Diffusion recovery likelihood for an energy with a time embedding, data in about [-1, 1].    [Gao et al. 2021]
 
     model: ``NetworkEnergy(unet(..., time_embedding=32), ...)``.  k: Langevin steps at each level.
+    schedule: the published one, or ``local_schedule(width)`` for few coordinates.
     After training: ``.sample(model, n, seed)`` and ``.complete(model, observed, known, seed)``.
     """
     return RecoveryLikelihood(require_int("k", k, 1), schedule or t6_schedule())

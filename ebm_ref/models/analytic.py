@@ -185,9 +185,12 @@ class GaussianMixture:
     def _log_parts(self, x) -> np.ndarray:
         """log w_k N(x; m_k, diag s2_k), (batch, k)."""
         x = require_rows("x", x, self.n_visible)
-        away = (x[:, None, :] - self.means) ** 2 / self.variances
         with np.errstate(divide="ignore"):
-            return np.log(self.weights) - 0.5 * (away + np.log(self.variances) + LOG_2PI).sum(axis=2)
+            parts = np.tile(np.log(self.weights), (len(x), 1))
+        for i in range(self.n_visible):  # a coordinate at a time: no array (batch, k, d)
+            away = (x[:, i, None] - self.means[:, i]) ** 2 / self.variances[:, i]
+            parts -= 0.5 * (away + np.log(self.variances[:, i]) + LOG_2PI)
+        return parts
 
     def log_density(self, x) -> np.ndarray:
         """log p(x) in nats, (batch, d) -> (batch,)."""
@@ -230,6 +233,10 @@ class GaussianMixture:
         k = np.minimum(np.searchsorted(cumulative, u * cumulative[-1], side="right"), len(cumulative) - 1)
         z = Stream(seed, "exact_units").normal(0, (n, self.n_visible))
         return self.means[k] + np.sqrt(self.variances[k]) * z
+
+    def smoothed(self, sigma: float) -> GaussianMixture:
+        """The law of x + sigma z, z ~ N(0, I): sigma^2 is added to every variance."""
+        return GaussianMixture(self.weights, self.means, self.variances + require_positive("sigma", sigma) ** 2)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write an ``.npz`` file that ``ebm_ref.load`` reads back bit for bit."""

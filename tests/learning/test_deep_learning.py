@@ -6,7 +6,8 @@ from laws import close
 
 import ebm_ref as er
 from ebm_ref.errors import DivergenceError, DomainError
-from ebm_ref.learning.recovery import Conditional, t6_schedule
+from ebm_ref.learning.recovery import Conditional, local_schedule, t6_schedule
+from ebm_ref.models import layers as nn
 from ebm_ref.models.layers import at_time
 from ebm_ref.models.record import flatten, leaves, with_leaves
 
@@ -118,6 +119,18 @@ def test_divergence_is_reported():
         er.fit(SQUARE, X, er.denoising_score_matching(0.1), er.sgd(1e200), 9, 6, 0, progress=False)
 
 
+# Quadrature -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_gradient_on_a_grid_is_that_of_the_likelihood():
+    """The mean of log p by exact.grid_log_prob, on a box that holds the law; a box that cuts it gives another."""
+    model = er.NetworkEnergy(er.nets.mlp((2, 5, 2), seed=1), "square", base=0.8)
+    gradient, _ = er.exact_gradient(box=(-6, 6), n=60).estimate(model, X, None)
+    assert_descends(lambda m: -er.exact.grid_log_prob(m, X, (-6, 6), 60).mean(), model, gradient)
+    narrow, _ = er.exact_gradient(box=[(-1, 6), (-6, 6)], n=60).estimate(model, X, None)
+    assert np.abs(flatten(narrow) - flatten(gradient)).max() > 1e-3
+
+
 # Score matching -------------------------------------------------------------------------------------------------------
 
 
@@ -171,7 +184,7 @@ def test_schedule_has_the_published_numbers():
 def test_conditional_score_is_the_slope_of_its_energy():
     t = np.array([0, 3, 5])
     c = t6_schedule()
-    law = Conditional(at_time(TIMED, t), X[:3], c.s[t, None], c.pull[t, None])
+    law = Conditional(at_time(TIMED, t), X[:3], c.s[t, None], c.pull[t, None], c.temperature[t, None])
     w = X[3:] / c.s[t, None]
     for i in range(2):
         step = np.zeros((3, 2))
@@ -180,11 +193,12 @@ def test_conditional_score_is_the_slope_of_its_energy():
         close(law.score(w)[:, i], -slope, 1e-5)
 
 
-def test_recovery_chains_sample_the_gaussian_conditional():
-    """E/s^2 = y^2/(2v): ULA of step eta from y = x~ has a known law after k steps: P = 1/v + 1/sig^2."""
-    c, t, v, n, k, seen = t6_schedule(), 2, 0.5, 20_000, 30, 0.8
-    model = er.Gaussian([0.0], [[c.s[t] ** 2 / v]])
-    estimator = er.recovery(k)
+@pytest.mark.parametrize("c", [t6_schedule(), local_schedule(0.1)], ids=["published", "local"])
+def test_recovery_chains_sample_the_gaussian_conditional(c):
+    """E/T = y^2/(2v): ULA of step eta from y = x~ has a known law after k steps: P = 1/v + 1/sig^2."""
+    t, v, n, k, seen = 2, 0.5, 20_000, 30, 0.8
+    model = er.Gaussian([0.0], [[c.temperature[t] / v]])
+    estimator = er.recovery(k, c)
     y = estimator.chains(model, np.full(n, t), np.full((n, 1), seen), er.Stream(5, "user"), 0)[:, 0]
     eta, P = c.s[t] ** 2 / 2, 1 / v + c.pull[t]
     R, centre = 1 - eta * P, seen * c.pull[t] / P
@@ -193,8 +207,9 @@ def test_recovery_chains_sample_the_gaussian_conditional():
     assert abs(y.var() - variance) <= SIGMAS * variance * np.sqrt(2 / n)
 
 
-def test_recovery_gradient_is_that_of_its_loss():
-    estimator = er.recovery(2)
+@pytest.mark.parametrize("schedule", [t6_schedule(), local_schedule(0.1)], ids=["published", "local"])
+def test_recovery_gradient_is_that_of_its_loss(schedule):
+    estimator = er.recovery(2, schedule)
     c = estimator.schedule
     gradient, _ = estimator.estimate(TIMED, X, None, seed=3, update=4)
     t, y, seen = estimator.pairs(X, 3, 4)
@@ -224,6 +239,18 @@ def test_jem_gradient_is_that_of_both_losses():
         return cross + 0.5 * (model.energy(X).mean() - model.energy(buffer).mean())
 
     assert_descends(loss, JOINT, gradient)
+
+
+def test_chains_given_classes_follow_the_joint_energy():
+    """Linear logits and a base measure: p(x|y) is the normal law N(W_y, I); the means of 4,000 chains of each class."""
+    network = er.nets.Network(nn.Linear(np.array([[2.0, -1.0], [0.0, 1.5]]), np.zeros(2)), (2,))
+    law = er.given_classes(er.JointEnergy(network, base=1.0), np.repeat([0, 1], 4000))
+    close(law.score(np.zeros((8000, 2)))[[0, -1]], np.array([[2.0, 0.0], [-1.0, 1.5]]))
+    x = er.sample(er.mala(law, 0.5), np.zeros((8000, 2)), 40, seed=2, thin=40).visible[:, -1]
+    assert np.abs(x[:4000].mean(axis=0) - [2.0, 0.0]).max() <= SIGMAS / 4000**0.5
+    assert np.abs(x[4000:].mean(axis=0) - [-1.0, 1.5]).max() <= SIGMAS / 4000**0.5
+    with pytest.raises(DomainError, match="y: expected whole numbers"):
+        er.given_classes(law.model, [0, 2])
 
 
 def test_labels_are_asked_for_and_refused():

@@ -1,0 +1,39 @@
+"""Learn, measure, draw.
+
+Usage: python -m validation.deep_densities [--seeds 1] [--jobs 2]       what was done before is not repeated
+(writes validation/figures/deep_densities.png, .json and the table in validation/DEEP_DENSITIES.md)
+"""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+
+from ebm_ref.progress import track
+from validation.deep_densities.report import line, write
+from validation.deep_densities.runs import LAWS, METHODS, anchors, name_of, run
+
+
+def main() -> None:
+    """Every method on every density; several seeds where an update is cheap."""
+    parser = argparse.ArgumentParser(description="Deep energies in the plane.")
+    parser.add_argument("--seeds", type=int, default=1, help="of all methods but the published presets, which take one")
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    seeds = {who: 1 if name_of(who) else arguments.seeds for who in METHODS}
+    work = [(law, who, seed) for who in METHODS for law in LAWS for seed in range(seeds[who])]
+    rows = []
+    with (
+        track(len(work), "runs") as bar,
+        ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool,
+    ):
+        for job in as_completed([pool.submit(run, *what) for what in work]):
+            rows.append(job.result())
+            print(line(rows[-1]), flush=True)
+            bar(1)
+    write(rows, anchors())
+
+
+if __name__ == "__main__":
+    main()
