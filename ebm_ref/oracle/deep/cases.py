@@ -7,8 +7,9 @@ back over the numbers themselves (``ebm_ref.oracle.deep.numbers``), never from a
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ebm_ref.errors import DomainError, ShapeError, require_choice, require_number, require_positive
-from ebm_ref.oracle.arrays import checked, frozen
+from ebm_ref.oracle.arrays import checked
 from ebm_ref.oracle.deep.equations import HEADS, KINDS, base_measure, flat, rows_of, shaped
 from ebm_ref.oracle.deep.network import Layer, arrays_of, dyadic, layer_of, run, shape_after
 from ebm_ref.oracle.deep.numbers import Bounded, Dual, Number, Var, gradient
@@ -30,8 +31,8 @@ FORMS = tuple(HEADS)
 class Equations:
     """What an energy is believed to be: a mistake is a changed entry."""
 
-    kinds: Mapping[str, Callable] = field(default_factory=lambda: KINDS)
-    heads: Mapping[str, Callable] = field(default_factory=lambda: HEADS)
+    kinds: dict[str, Callable[..., Any]] = field(default_factory=lambda: KINDS)
+    heads: dict[str, Callable[..., Any]] = field(default_factory=lambda: HEADS)
     base: Callable[[list[Number], float], Number] = base_measure
     scale: float = 1.0
 
@@ -133,19 +134,20 @@ def evaluated(
     *,
     labels: Array | None = None,
     by: str = "nothing",
-    along: Array | None = None,
+    along: Sequence[Number] | None = None,
     bounded: bool = False,
     equations: Equations = RIGHT,
 ) -> Evaluated:
     """E at rows x (n, d), and its derivatives by "state" or "parameters"; ``bounded`` carries rounding along.
 
-    along (n, d): every number is a Dual, its tangent the derivative along these directions, also of the slopes.
+    along, one number a coordinate: every number is a Dual, its tangent the derivative in this direction; ``values_of``
+    and ``errors_of`` then read the tangents.
     """
     given = rows_of(x)
     columns: list[Number] = [Bounded(c) for c in given] if bounded else list(given)
     theta: list[Number] = [v for array in case.parameters for v in array.ravel().tolist()]
     if along is not None:
-        columns = [Dual(c, t) for c, t in zip(columns, rows_of(along), strict=True)]
+        columns = [Dual(c, t) for c, t in zip(columns, along, strict=True)]
     if by == "state":
         columns = [Var(c) for c in columns]
     if by == "parameters":
@@ -261,7 +263,7 @@ class Weights:
 def mlp(name: str, sizes: tuple[int, ...], activation: tuple, form: str, scale: float, base: float | None, seed: int):
     """Linear layers with activations between."""
     w, layers = Weights(seed), []
-    for n_in, n_out in zip(sizes[:-2], sizes[1:-1], strict=True):
+    for n_in, n_out in itertools.pairwise(sizes):
         layers += [w.linear(n_in, n_out), activation]
     return network([*layers, w.linear(*sizes[-2:])], sizes[:1], form, scale=scale, base=base, name=name)
 

@@ -4,7 +4,7 @@
 (2) Richardson: T[j][0] = D(2^-j H),  T[j][m] = T[j][m-1] + (T[j][m-1] - T[j-1][m-1])/(4^m - 1)
 (3) error of T[j][m]: the larger change to its two neighbours in (2), plus 2 noise/h; the entry with the least is taken
 (4) noise of E from the 4th to 6th differences of seven values close together: that is what the precision really is,
-    whatever the type of the answer says.                                                       [Hamming; More & Wild 2011]
+    whatever the type of the answer says.                                                  [Hamming; More & Wild 2011]
 Allowed: 16 times (3), and the noise of E relative to |E| in the terms of the gradient.
 
 Sources: Ridders 1982 for (2), (3).
@@ -21,7 +21,7 @@ import numpy as np
 
 from ebm_ref.errors import DomainError, ShapeError, as_float_array, require_choice, require_finite
 from ebm_ref.oracle.arrays import frozen
-from ebm_ref.oracle.deep.formulas import CHANGING, COUPLED, REDUCED
+from ebm_ref.oracle.deep.formulas import CHANGING, COUPLED, refusal
 from ebm_ref.oracle.deterministic import (
     ROUNDOFF,
     THRESHOLD,
@@ -30,7 +30,6 @@ from ebm_ref.oracle.deterministic import (
     ask,
     exact_report,
     explain,
-    refused,
     required_arguments,
     usable,
     value_result,
@@ -154,8 +153,7 @@ def check_own_energy(f: Callable[..., Any], case: CallableCase) -> Report:
     try:
         answer = call(case.points)
     except CandidateError as error:
-        early = (REDUCED,) if "returned shape ()" in str(error) or "returned shape (1,)" in str(error) else ()
-        return exact_report(f, case, [refused("D1", error, replay)], early)
+        return refusal(f, case, "D1", error, replay)
     try:
         again, reverse = call(case.points), call(case.points[::-1])[::-1]
         alone = np.concatenate([call(case.points[i : i + 1]) for i in range(n)])
@@ -163,7 +161,7 @@ def check_own_energy(f: Callable[..., Any], case: CallableCase) -> Report:
         direction = signs((1, *case.points.shape[1:]))
         noise = noise_of(lambda t: asked(case, case.points + t * direction, case.parameters))
     except CandidateError as error:
-        return exact_report(f, case, [refused("D1", error, replay)])
+        return refusal(f, case, "D1", error, replay)
     scale = np.maximum(noise / ROUNDOFF[answer.dtype.name], np.abs(right)) + 1e-290
     first, labels = answer.astype(np.float64), [f"E of row {i}" for i in range(n)]
     both = [f"{label} {how}" for how in ("alone", "in reverse order") for label in labels]
@@ -276,12 +274,12 @@ def judged(f: Callable[..., Any], case: CallableCase, lines: Lines) -> Report:
             relative.append(noise / np.maximum(np.abs(along(0.0)), 1e-300))
     except CandidateError as failure:
         message = CandidateError(f"the energy of the case {failure}")
-        return exact_report(f, case, [refused("D3", message, replay)])
+        return refusal(f, case, "D3", message, replay)
     try:
         answer, terms, dtype = lines.answers()
         pulls = lines.pulls()
     except CandidateError as failure:
-        return exact_report(f, case, [refused("D3", failure, replay)])
+        return refusal(f, case, "D3", failure, replay)
     right = np.array(found)
     precision = max(float(np.median(relative)), ROUNDOFF[dtype])
     allowed = SAFETY * np.array(error) + TERMS * precision * np.maximum(terms, np.abs(right))

@@ -138,8 +138,13 @@ def group_norm(x: Nested, gain: Nested, shift: Nested, n_groups: int, eps: float
         variance = total((z - mean) * (z - mean) for z in own) / len(own)
         s = power(variance + eps, -0.5)
         for c in range(g * size, (g + 1) * size):
-            y.append(each(lambda z, c=c, mean=mean, s=s: (z - mean) * s * gain[c] + shift[c], x[c]))
+            y.append(affine(x[c], mean, s, gain[c], shift[c]))
     return y
+
+
+def affine(x: Nested, mean: Number, s: Number, gain: Number, shift: Number) -> Nested:
+    """(x - mean) s gain + shift."""
+    return each(lambda z: (z - mean) * s * gain + shift, x)
 
 
 def pooled(x: Nested, r: int, of: Callable[[list[Number]], Number]) -> Nested:
@@ -178,7 +183,7 @@ def time_bias(x: Nested, W: Nested, b: Nested, t: float) -> Nested:
     angles = [t * 10000.0 ** (-k / half) for k in range(half)]
     e = [math.sin(a) for a in angles] + [math.cos(a) for a in angles]
     biases = [total(W[k][c] * e[k] for k in range(len(W))) + b[c] for c in range(len(b))]
-    return [each(lambda z, bias=bias: z + bias, channel) for channel, bias in zip(x, biases, strict=True)]
+    return [affine(channel, 0.0, 1, 1, bias) for channel, bias in zip(x, biases, strict=True)]
 
 
 def added(x: Nested, y: Nested) -> Nested:
@@ -206,7 +211,7 @@ KINDS: dict[str, Callable[..., Nested]] = {
 
 # energies -------------------------------------------------------------------------------------------------------------
 
-HEADS: dict[str, Callable[[list[Number], list[Number], Any], Number]] = {
+HEADS: dict[str, Callable[..., Number]] = {
     "inner": lambda x, f, y: total(a * b for a, b in zip(x, f, strict=True)),
     "residual": lambda x, f, y: total((a - b) * (a - b) for a, b in zip(x, f, strict=True)),
     "square": lambda x, f, y: total(b * b for b in f),

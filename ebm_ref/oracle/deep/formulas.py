@@ -42,8 +42,16 @@ CHANGING = Diagnosis(
     " norm, dropout, or running statistics inside the evaluation", True,
 )  # fmt: skip
 REDUCED = Diagnosis(
-    "reduced", float("nan"), "one number for the whole batch: the mean or the sum over the rows is taken too early", True,
+    "reduced", float("nan"), "one number for the whole batch: a mean or sum over the rows is taken too early", True,
 )  # fmt: skip
+MODIFIED = Diagnosis("modified_input", float("nan"), "the input itself is changed, in place", True)
+AT_ONCE = (("returned shape ()", REDUCED), ("returned shape (1,)", REDUCED), ("modified its input", MODIFIED))
+
+
+def refusal(f: Any, case: Any, test: str, error: CandidateError, replay: str) -> Report:
+    """A report of an answer that could not be used, and what that says."""
+    said = [diagnosis for words, diagnosis in AT_ONCE if words in str(error)]
+    return exact_report(f, case, [refused(test, error, replay)], said)
 
 
 def asked(f: Callable[..., Any], case: NetworkCase, rows: Array, width: int) -> Array:
@@ -79,20 +87,24 @@ def values_report(
         reverse = asked(f, case, every[::-1], width)[::-1]
         again = asked(f, case, every, width)
     except CandidateError as error:
-        early = (REDUCED,) if "returned shape ()" in str(error) or "returned shape (1,)" in str(error) else ()
-        return exact_report(f, case, [refused("D1", error, replay)], early)
+        return refusal(f, case, "D1", error, replay)
     first = answer.astype(np.float64)
     results.append(value_result("D7", again, first, scale, labels, replay))
     pair = np.concatenate([first, first]), np.concatenate([scale, scale])
     both = [f"{label} {how}" for how in ("alone", "in reverse order") for label in labels]
     results.append(value_result("D6", np.concatenate([alone, reverse]), *pair, both, replay))
-    return exact_report(f, case, results, [*of_calls(results), *explain(answer, reference, scale, partial(wrong, answer))])
+    found = explain(answer, reference, scale, partial(wrong, answer))
+    return exact_report(f, case, results, with_calls(results, found))
 
 
-def of_calls(results: Sequence[Result]) -> list[Diagnosis]:
-    """What D7 and D6 say by themselves; D6 means nothing where D7 fails."""
+def with_calls(results: Sequence[Result], found: Sequence[Diagnosis]) -> list[Diagnosis]:
+    """What D7 says comes first, what D6 says after a mistake that is certain; D6 means nothing where D7 fails."""
     failed = {r.test for r in results if r.verdict == "fail"}
-    return [CHANGING] if "D7" in failed else [COUPLED] if "D6" in failed else []
+    sure = [d for d in found if d.explained]
+    rest = [d for d in found if not d.explained]
+    if "D7" in failed:
+        return [CHANGING, *found]
+    return [*sure, COUPLED, *rest] if "D6" in failed else [*found]
 
 
 def wrong_answers(case: NetworkCase, by: str, answer: Array, scale: Array) -> list[Alternative]:
@@ -177,10 +189,10 @@ def parameter_report(f: Callable[..., Any], case: NetworkCase) -> Report:
         results.append(value_result("D3 weights", batch, total, wide, names, replay))
         again = arrays_asked(f, case, np.arange(n), weights)[None]
     except CandidateError as error:
-        return exact_report(f, case, [refused("D3", error, replay)])
+        return refusal(f, case, "D3", error, replay)
     results.append(value_result("D7", again, batch.astype(np.float64), wide, names, replay))
     wrong = partial(wrong_answers, case, "parameters", answer, bounds)
-    found = [*of_calls(results), *explain(answer, each, bounds, wrong)]
+    found = with_calls(results, explain(answer, each, bounds, wrong))
     if not found:
         found = list(explain(batch, total, wide, partial(reductions, each, weights)))
     return exact_report(f, case, results, found or ([COUPLED] if results[1].verdict == "fail" else []))
@@ -224,7 +236,9 @@ def flat_arrays(answer: Any, case: NetworkCase) -> Array:
     if not isinstance(answer, list | tuple):
         return usable(np.array(answer, copy=True), (case.n_parameters,))
     if len(answer) != len(shapes):
-        raise CandidateError(f"returned {len(answer)} arrays, expected {len(shapes)}: {', '.join(case.parameter_names)}")
+        raise CandidateError(
+            f"returned {len(answer)} arrays, expected {len(shapes)}: {', '.join(case.parameter_names)}"
+        )
     parts = [np.asarray(part) for part in answer]
     for name, part, shape in zip(case.parameter_names, parts, shapes, strict=True):
         if part.shape != shape:

@@ -1,7 +1,7 @@
 """Wrong energies and wrong derivatives of networks: changed entries in the tables of equations.
 
 A mistake of the energy changes what is computed.  A mistake of the gradient computes the right energy and lets the
-chain rule go wrong: ``held(x)`` is x without its derivative, and ``straight(value, x, of)`` has the value of one formula
+chain rule go wrong: ``held(x)`` is x without its derivative, and ``straight(f, slope, x)`` has the value of one formula
 and the derivative of another.
 """
 
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from operator import mul
 from typing import Any
 
 from ebm_ref.oracle.deep.cases import RIGHT, Equations, NetworkCase
 from ebm_ref.oracle.deep.equations import (
     ACTIVATIONS,
     added,
+    affine,
     base_measure,
     conv,
     conv_transpose,
@@ -172,7 +174,7 @@ def normed(x: Nested, gain: Nested, shift: Nested, n_groups: int, root: Callable
         own = flat(x[c // size * size : (c // size + 1) * size])
         mean = total(own) / len(own)
         s = root(total((z - mean) * (z - mean) for z in own), len(own))
-        y.append(each(lambda z, c=c, mean=mean, s=s: (z - mean) * s * gain[c] + shift[c], x[c]))
+        y.append(affine(x[c], mean, s, gain[c], shift[c]))
     return y
 
 
@@ -193,7 +195,7 @@ def statistics_held(x: Nested, gain: Nested, shift: Nested, n_groups: int, eps: 
         own = [held(z) for z in flat(x[c // size * size : (c // size + 1) * size])]
         mean = total(own) / len(own)
         s = power(total((z - mean) * (z - mean) for z in own) / len(own) + eps, -0.5)
-        y.append(each(lambda z, c=c, mean=mean, s=s: (z - mean) * s * gain[c] + shift[c], x[c]))
+        y.append(affine(x[c], mean, s, gain[c], shift[c]))
     return y
 
 
@@ -240,7 +242,7 @@ def mistake(id: str, of: str, case: str, description: str, change: Change) -> Mi
 
 
 ENERGY: tuple[Mistake, ...] = (
-    mistake("energy_sign", "energy", "mlp_inner", "sign of the energy", factor(lambda c: -1.0)),
+    mistake("sign_of_energy", "energy", "mlp_inner", "sign of the energy", factor(lambda c: -1.0)),
     mistake("scale_omitted", "energy", "mlp_residual", "scale c omitted", factor(lambda c: 1.0 / c.scale)),
     mistake("halved", "energy", "mlp_inner", "a factor 1/2 that is not declared", factor(lambda c: 0.5)),
     mistake("doubled", "energy", "mlp_square", "a factor 2 that is not declared", factor(lambda c: 2.0)),
@@ -260,15 +262,15 @@ ENERGY: tuple[Mistake, ...] = (
             head("square", lambda x, f, y: power(total(b * b for b in f), 0.5))),
     mistake("square_of_sum", "energy", "mlp_square", "(sum f)^2 for |f|^2",
             head("square", lambda x, f, y: total(f) * total(f))),
-    mistake("lse_of_minus", "energy", "jem_marginal", "LSE of -f", 
+    mistake("lse_of_minus", "energy", "jem_marginal", "LSE of -f",
             head("marginal", lambda x, f, y: -log(total(exp(-b) for b in f)))),
     mistake("max_for_lse", "energy", "jem_marginal", "the largest logit for LSE",
             head("marginal", lambda x, f, y: -largest(f))),
     mistake("mean_for_lse", "energy", "jem_marginal", "log-mean-exp for log-sum-exp",
             head("marginal", lambda x, f, y: -log(total(exp(b) for b in f) / len(f)))),
     mistake("cross_entropy_for_joint", "energy", "jem_joint", "-log p(y|x) for -f_y",
-            head("joint", lambda x, f, y: log(total(exp(b) for b in f)) - total(b * k for b, k in zip(f, y, strict=True)))),
-    mistake("w_transposed", "energy", "mlp_square", "a weight matrix transposed",
+            head("joint", lambda x, f, y: log(total(exp(b) for b in f)) - total(map(mul, f, y)))),
+    mistake("weight_transposed", "energy", "mlp_square", "a weight matrix transposed",
             layer("linear", lambda x, W, b: linear(x, turned(W), b))),
     mistake("biases_omitted", "energy", "mlp_square", "biases omitted", layers({
         "linear": lambda x, W, b: linear(x, W, zeros(b)),
@@ -280,7 +282,7 @@ ENERGY: tuple[Mistake, ...] = (
     mistake("sigmoid_for_silu", "energy", "mlp_scalar", "sigmoid for SiLU", phi("silu", lambda z, a: sigmoid(z))),
     mistake("softplus_for_silu", "energy", "convnet_square", "softplus for SiLU",
             phi("silu", lambda z, a: log(exp(z) + 1))),
-    mistake("silu_beta", "energy", "mlp_inner", "z sigmoid(1.702 z) for SiLU", 
+    mistake("silu_beta", "energy", "mlp_inner", "z sigmoid(1.702 z) for SiLU",
             phi("silu", lambda z, a: z * sigmoid(z * 1.702))),
     mistake("leaky_slope", "energy", "decoder_square", "slope 0.01 below zero for the declared one",
             phi("leaky_relu", lambda z, a: where(plain(z) > 0, z, z * 0.01))),
@@ -310,7 +312,7 @@ ENERGY: tuple[Mistake, ...] = (
             layer("group_norm", lambda x, g, s, n, eps: x)),
     mistake("max_for_mean", "energy", "unet_inner", "largest numbers for means of blocks",
             layer("avg_pool", lambda x, r: pooled(x, r, largest))),
-    mistake("sum_for_mean", "energy", "unet_inner", "sums of blocks for their means",
+    mistake("sum_pooled", "energy", "unet_inner", "sums of blocks for their means",
             layer("avg_pool", lambda x, r: pooled(x, r, total))),
     mistake("mean_for_max", "energy", "convnet_square", "means of blocks for their largest numbers",
             layer("max_pool", mean_pool)),
