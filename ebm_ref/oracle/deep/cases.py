@@ -140,8 +140,7 @@ def evaluated(
 ) -> Evaluated:
     """E at rows x (n, d), and its derivatives by "state" or "parameters"; ``bounded`` carries rounding along.
 
-    along, one number a coordinate: every number is a Dual, its tangent the derivative in this direction; ``values_of``
-    and ``errors_of`` then read the tangents.
+    along, one number a coordinate: the slopes are their derivatives in this direction.
     """
     given = rows_of(x)
     columns: list[Number] = [Bounded(c) for c in given] if bounded else list(given)
@@ -154,6 +153,8 @@ def evaluated(
         theta = [Var(Bounded(v) if bounded else v) for v in theta]
     energy, outputs = energy_at(case, columns, theta, one_hot(case, x, labels), equations)
     slopes = gradient(energy, columns if by == "state" else theta) if by != "nothing" else []
+    if along is not None:
+        slopes = [s.t if isinstance(s, Dual) else 0.0 for s in slopes]
     return Evaluated(energy, slopes, outputs)
 
 
@@ -180,7 +181,7 @@ def one_hot(case: NetworkCase, x: Array, labels: Array | None) -> list[Array]:
 
 
 def values_of(numbers: list[Number], n: int) -> Array:
-    """(n, len): the bare values; of Duals the tangents."""
+    """(n, len): the bare values."""
     return np.stack([np.broadcast_to(_part(z, "v"), n) for z in numbers], axis=1).astype(np.float64)
 
 
@@ -192,8 +193,6 @@ def errors_of(numbers: list[Number], n: int) -> Array:
 def _part(z: Number, which: str) -> Any:
     if isinstance(z, Var):
         z = z.v
-    if isinstance(z, Dual):
-        z = z.t
     if isinstance(z, Bounded):
         return getattr(z, which)
     return z if which == "v" else 0.0
@@ -263,7 +262,7 @@ class Weights:
 def mlp(name: str, sizes: tuple[int, ...], activation: tuple, form: str, scale: float, base: float | None, seed: int):
     """Linear layers with activations between."""
     w, layers = Weights(seed), []
-    for n_in, n_out in itertools.pairwise(sizes):
+    for n_in, n_out in itertools.pairwise(sizes[:-1]):
         layers += [w.linear(n_in, n_out), activation]
     return network([*layers, w.linear(*sizes[-2:])], sizes[:1], form, scale=scale, base=base, name=name)
 

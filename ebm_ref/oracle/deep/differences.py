@@ -2,10 +2,13 @@
 
 (1) D(h) = (E(x + h d) - E(x - h d))/(2h) = dE/dx.d + a_1 h^2 + a_2 h^4 + ...
 (2) Richardson: T[j][0] = D(2^-j H),  T[j][m] = T[j][m-1] + (T[j][m-1] - T[j-1][m-1])/(4^m - 1)
-(3) error of T[j][m]: the larger change to its two neighbours in (2), plus 2 noise/h; the entry with the least is taken
+(3) error of T[j][m]: the larger change to its two neighbours in (2), plus 4 noise/h; the entry with the least is taken
 (4) noise of E from the 4th to 6th differences of seven values close together: that is what the precision really is,
     whatever the type of the answer says.                                                  [Hamming; More & Wild 2011]
-Allowed: 16 times (3), and the noise of E relative to |E| in the terms of the gradient.
+(5) a value that those at smaller h contradict is off by as much: kinks (ReLU) nearby
+(6) a kink at x itself: with S(h) = (E(x + h d) - 2 E(x) + E(x - h d))/h, 2 S(h/2) - S(h) is the jump of the slope, and of
+    third order in h where E is smooth
+Allowed: 16 times (3), twice (6), and the noise of E relative to |E| in the terms of the gradient.
 
 Sources: Ridders 1982 for (2), (3).
 """
@@ -103,10 +106,17 @@ def energy_of(
 
 
 def noise_of(along: Callable[[float], Array]) -> Array:
-    """(4) of each number of along(0)."""
+    """(4) of each number of along(t), the largest found at three places, and at least that of half of the numbers."""
+    found = [local_noise(along, t) for t in (0.0, -FIRST / 3.0, FIRST / 3.0)]
+    each = np.max(found, axis=0)
+    return np.maximum(each, np.median(each))
+
+
+def local_noise(along: Callable[[float], Array], t: float) -> Array:
+    """(4) around t."""
     close = CLOSE
     while True:
-        values = np.array([along(close * (k - 3)) for k in range(7)])
+        values = np.array([along(t + close * (k - 3)) for k in range(7)])
         if close >= 2.0**-6 or (np.ptp(values, axis=0) > 0).all():
             break
         close *= 4.0
@@ -118,20 +128,39 @@ def noise_of(along: Callable[[float], Array]) -> Array:
 
 
 def derivative(along: Callable[[float], Array], noise: Array) -> tuple[Array, Array]:
-    """d/dt of along(t) at 0 by (2), and (3)."""
-    best = np.zeros_like(noise)
-    error = np.full_like(noise, np.inf)
+    """d/dt of along(t) at 0 by (2), and (3) with (5) and (6)."""
+    middle = along(0.0)
     above: list[Array] = []
+    values, errors, gaps = [], [], []
     for j in range(STEPS):
         h = FIRST * 2.0**-j
-        row = [(along(h) - along(-h)) / (2.0 * h)]
+        up, down = along(h), along(-h)
+        gaps.append((up - 2.0 * middle + down) / h)
+        row, best, error = [(up - down) / (2.0 * h)], np.zeros_like(noise), np.full_like(noise, np.inf)
         for m, old in enumerate(above):
             row.append(row[-1] + (row[-1] - old) / (4.0 ** (m + 1) - 1.0))
-            own = np.maximum(np.abs(row[-1] - row[-2]), np.abs(row[-1] - old)) + 2.0 * noise / h
-            better = own < error
-            best, error = np.where(better, row[-1], best), np.where(better, own, error)
+            own = np.maximum(np.abs(row[-1] - row[-2]), np.abs(row[-1] - old)) + 4.0 * noise / h
+            best, error = np.where(own < error, row[-1], best), np.minimum(own, error)
         above = row
-    return best, error
+        values.append(best)
+        errors.append(error)
+    return chosen(np.array(values[1:]), np.array(errors[1:]), kink(gaps))
+
+
+def chosen(values: Array, errors: Array, jump: Array) -> tuple[Array, Array]:
+    """The row of least error, (5) included."""
+    total = errors.copy()
+    for j in range(len(values) - 1):
+        later = np.abs(values[j + 1 :] - values[j]) - 4.0 * errors[j + 1 :]
+        total[j] += np.maximum(later, 0.0).max(axis=0)
+    best = total.argmin(axis=0)[None]
+    return np.take_along_axis(values, best, 0)[0], np.take_along_axis(total, best, 0)[0] + 2.0 * jump / SAFETY
+
+
+def kink(gaps: list[Array]) -> Array:
+    """(6): the jump of the slope, 0 where it shrinks with h."""
+    last, before = (np.abs(2.0 * gaps[j] - gaps[j - 1]) for j in (-1, -2))
+    return np.where(last > 0.25 * before, last, 0.0)
 
 
 def asked(case: CallableCase, x: Array, theta: Sequence[Array]) -> Array:
