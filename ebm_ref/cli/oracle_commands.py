@@ -25,6 +25,7 @@ UPDATE_TESTS = ("contract", "D9", "L5", "L2", "L3", "L1")
 ANNEALING_TESTS = ("contract", "Z2", "Z1")
 CONTINUOUS_TESTS = ("contract", "D8", "D9", "S7", "S8", "C1 drift", "C1 scale", "C1 shape", "C1 correlation",
                     "C1 steps", "C1 single", "C3", "C3 single", "C4", "C5", "S13")  # fmt: skip
+DEEP_TESTS = ("D1", "D3", "D3 weights", "D6", "D7")
 UPDATE_ROWS = (5, 6, 5, 3)  # visible states by number: the batch on which wrong updates are audited
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 quiet_option = click.option("--quiet", is_flag=True, help="No progress bar.")
@@ -148,6 +149,17 @@ def continuous_row(id: str, profile: str, seed: int, every_test: bool) -> Row:
     return row_of("continuous", bug, killed, survived, bug.named_by(report), report)
 
 
+def deep_row(id: str, profile: str, seed: int, every_test: bool) -> Row:
+    """One wrong deep energy, derivative, loss or move; its tests are exact and always run together."""
+    from ebm_ref.oracle.deep.zoo import deep_bug
+
+    bug = deep_bug(id)
+    report = bug.audit()
+    killed = tuple(dict.fromkeys(r.test for r in report.failures))
+    survived = tuple(r.test for r in report.results if r.verdict == "pass")
+    return row_of("deep", bug, killed, survived, bug.named_by(report), report)
+
+
 def row_of(kind: str, bug: Any, killed: Sequence[str], survived: Sequence[str], named: bool, report: Any) -> Row:
     """What became of one bug, in plain words and lists that travel between processes."""
     said = report.diagnosis[0].description if report.diagnosis else ""
@@ -179,12 +191,14 @@ def correct_row(name: str, kernel: str, profile: str, seed: int) -> Row:
 def planned_work(profile: str, seed: int, ids: Sequence[str], every_test: bool) -> tuple[list[tuple], list[str]]:
     """(function, arguments) of each audit, and the ids that need a larger profile."""
     from ebm_ref.oracle import zoo, zoo_annealing, zoo_learning
+    from ebm_ref.oracle.deep.zoo import DEEP_BUGS
 
     zoos: tuple[tuple[Any, Sequence[Any]], ...] = (
         (kernel_row, zoo.BUGS),
         (update_row, zoo_learning.LEARNING_BUGS),
         (annealing_row, zoo_annealing.ANNEALING_BUGS),
         (continuous_row, zoo.CONTINUOUS_BUGS),
+        (deep_row, DEEP_BUGS),
     )
     known = {bug.id for _, bugs in zoos for bug in bugs}
     if unknown := [id for id in ids if id not in known]:
@@ -257,12 +271,14 @@ def finished(work: Sequence[tuple], jobs: int) -> Iterator[Iterator[tuple[int, R
 def list_bugs(as_json: bool) -> int:
     """Every bug with its words."""
     from ebm_ref.oracle import zoo, zoo_annealing, zoo_learning
+    from ebm_ref.oracle.deep.zoo import DEEP_BUGS
 
     zoos: dict[str, Sequence[Any]] = {
         "kernels": zoo.BUGS,
         "learning updates": zoo_learning.LEARNING_BUGS,
         "annealing": zoo_annealing.ANNEALING_BUGS,
         "continuous kernels": zoo.CONTINUOUS_BUGS,
+        "deep energies": DEEP_BUGS,
     }
     fields = ("id", "number", "description", "case", "profile", "killed_by")
     if as_json:
@@ -278,9 +294,8 @@ def list_bugs(as_json: bool) -> int:
 
 def tests_of(rows: Sequence[Row]) -> tuple[str, ...]:
     """The columns of a matrix."""
-    return {"update": UPDATE_TESTS, "annealing": ANNEALING_TESTS, "continuous": CONTINUOUS_TESTS}.get(
-        rows[0]["kind"], KERNEL_TESTS
-    )
+    tests = {"update": UPDATE_TESTS, "annealing": ANNEALING_TESTS, "continuous": CONTINUOUS_TESTS, "deep": DEEP_TESTS}
+    return tests.get(rows[0]["kind"], KERNEL_TESTS)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -306,6 +321,7 @@ def write_matrix(folder: Path, rows: Sequence[Row], profile: str, seed: int) -> 
         ("update", "kill_matrix_updates"),
         ("annealing", "kill_matrix_annealing"),
         ("continuous", "kill_matrix_continuous"),
+        ("deep", "kill_matrix_deep"),
     ):
         of_kind = [row for row in rows if row["kind"] == kind]
         if not of_kind:
@@ -336,6 +352,7 @@ def conclude_zoo(rows: Sequence[Row], later: Sequence[str], seconds: float, as_j
         ("update", "wrong updates"),
         ("annealing", "wrong annealers"),
         ("continuous", "wrong continuous kernels"),
+        ("deep", "wrong deep energies"),
     ):
         if of_kind := [row for row in wrong if row["kind"] == kind]:
             click.echo(f"{title}\n{table(of_kind)}\n")

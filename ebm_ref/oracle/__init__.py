@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from ebm_ref.oracle.checks_training import check_fixed_point, check_training
     from ebm_ref.oracle.checks_uniforms import check_given_uniforms, check_streams
     from ebm_ref.oracle.continuous.ula import check_ula
+    from ebm_ref.oracle.deep import rules
+    from ebm_ref.oracle.deep.rules import check_rule
     from ebm_ref.oracle.results import Diagnosis, Report, Result
 
-_MODULES = ("adapters", "cases", "vectors", "zoo")
+_MODULES = {"adapters": "adapters", "cases": "cases", "rules": "deep.rules", "vectors": "vectors", "zoo": "zoo"}
 _HOMES = {
     "check_kernel": "checks",
     "check_invariance": "checks",
@@ -56,6 +58,7 @@ _HOMES = {
     "check_update": "checks_learning",
     "check_annealing": "annealing",
     "check_ula": "continuous.ula",
+    "check_rule": "deep.rules",
     "Diagnosis": "results",
     "Report": "results",
     "Result": "results",
@@ -83,12 +86,14 @@ __all__ = [
     "check_persistent",
     "check_pseudo_likelihood",
     "check_reversibility",
+    "check_rule",
     "check_samples",
     "check_streams",
     "check_training",
     "check_transition_matrix",
     "check_ula",
     "check_update",
+    "rules",
     "vectors",
     "zoo",
 ]
@@ -98,7 +103,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         value = getattr(importlib.import_module(f"ebm_ref.oracle.{_HOMES[name]}"), name)
     elif name in _MODULES:
-        value = importlib.import_module(f"ebm_ref.oracle.{name}")
+        value = importlib.import_module(f"ebm_ref.oracle.{_MODULES[name]}")
     else:
         raise AttributeError(f"module 'ebm_ref.oracle' has no attribute {name!r}")
     globals()[name] = value

@@ -7,6 +7,7 @@ Boltzmann    E(s) = -1/2 s'Js - c.s       (units {0,1})
 Ising        E(s) = -1/2 s'Js - h.s       (units {-1,+1}; the record calls h "c")
 ``potts``, ``tempering``, ``quantised`` and ``table`` make TableCases: any finite kernel by its matrix.
 Continuous variables (``grbm``, ``gaussian``, ``mixture``) are ContinuousCases: ``ebm_ref.oracle.continuous.cases``.
+Deep energies (``network``) are NetworkCases: ``ebm_ref.oracle.deep.cases``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ import numpy as np
 from ebm_ref.errors import DomainError, require_choice
 from ebm_ref.oracle.continuous import cases as continuous
 from ebm_ref.oracle.continuous.cases import ContinuousCase, gaussian, grbm, mixture
+from ebm_ref.oracle.deep import cases as deep
+from ebm_ref.oracle.deep.cases import NetworkCase, network
+from ebm_ref.oracle.deep.differences import CallableCase, energy_of
 from ebm_ref.oracle.discrete import (
     LARGEST,
     VALUES,
@@ -36,9 +40,10 @@ from ebm_ref.oracle.rounded import quantised
 from ebm_ref.oracle.tables import TableCase, table
 
 __all__ = [
-    "CONTINUOUS_NAMES", "LARGEST", "NAMES", "TABLE_NAMES", "VALUES", "Case", "ContinuousCase", "Moments", "TableCase",
-    "boltzmann", "expression", "gaussian", "grbm", "ising", "mixture", "named", "potts", "quantised", "rbm",
-    "require_case", "table", "tempering", "with_clamp", "with_kernel",
+    "CONTINUOUS_NAMES", "LARGEST", "NAMES", "NETWORK_NAMES", "TABLE_NAMES", "VALUES", "CallableCase", "Case",
+    "ContinuousCase", "Moments", "NetworkCase", "TableCase", "boltzmann", "energy_of", "expression", "gaussian", "grbm",
+    "ising", "mixture", "named", "network", "potts", "quantised", "rbm", "require_case", "table", "tempering",
+    "with_clamp", "with_kernel",
 ]  # fmt: skip
 
 
@@ -126,9 +131,14 @@ FIXTURES: tuple[tuple[str, Callable[[str], Case]], ...] = (
 )
 NAMES = tuple(name for name, _ in FIXTURES)
 CONTINUOUS_NAMES = continuous.NAMES
+NETWORK_NAMES = deep.NAMES
 ContinuousName = Literal[
     "gauss_2d", "gmm_1d", "quartic_1d", "mlp_1d", "grbm_2x2", "grbm_2x2_hot", "grbm_3x3", "grbm_2x3"
 ]
+NetworkName = Literal[
+    "mlp_inner", "mlp_residual", "mlp_square", "mlp_scalar", "linear_inner", "jem_marginal", "jem_joint",
+    "mlp_spectral", "convnet_square", "decoder_square", "unet_inner",
+]  # fmt: skip
 
 
 @overload
@@ -140,11 +150,16 @@ def named(name: Literal["potts_3x3", "tempering_1x1"], kernel: str | None = None
 
 
 @overload
+def named(name: NetworkName, kernel: None = None) -> NetworkCase: ...  # type: ignore[overload-overlap]
+
+
+@overload
 def named(name: str, kernel: str | None = None) -> Case: ...
 
 
-def named(name: str, kernel: str | None = None) -> Case | ContinuousCase | TableCase:
-    """The fixture of that name, with another kernel if one is given: of NAMES, CONTINUOUS_NAMES or TABLE_NAMES.
+def named(name: str, kernel: str | None = None) -> Case | ContinuousCase | TableCase | NetworkCase:
+    """The fixture of that name, with another kernel if one is given: of NAMES, CONTINUOUS_NAMES or TABLE_NAMES; or of
+    NETWORK_NAMES, which have no kernel.
 
     >>> case = named("rbm_3x3")
     >>> float(case.pi.min().round(5)), case.kernel, named("ising_5_chord", kernel="gibbs_random").kernel
@@ -154,6 +169,8 @@ def named(name: str, kernel: str | None = None) -> Case | ContinuousCase | Table
     """
     if name in CONTINUOUS_NAMES:
         return continuous.named(name, kernel)
+    if name in NETWORK_NAMES and kernel is None:
+        return deep.named(name)
     for table_name, default, made in TABLES:
         if name == table_name:
             return made(name, kernel or default)

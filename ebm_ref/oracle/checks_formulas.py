@@ -25,6 +25,8 @@ from ebm_ref.oracle.alternatives import (
 )
 from ebm_ref.oracle.cases import Case
 from ebm_ref.oracle.continuous import formulas as continuous
+from ebm_ref.oracle.deep import differences
+from ebm_ref.oracle.deep import formulas as deep
 from ebm_ref.oracle.deterministic import (
     Alternative,
     CandidateError,
@@ -43,11 +45,15 @@ from ebm_ref.oracle.results import Diagnosis, Report, Result
 # energies -------------------------------------------------------------------------------------------------------------
 
 
-def check_energy(f: Callable[..., Any], case: Case | continuous.ContinuousCase) -> Report:
+AnyCase = Case | continuous.ContinuousCase | deep.NetworkCase | differences.CallableCase
+
+
+def check_energy(f: Callable[..., Any], case: AnyCase) -> Report:
     """Is ``f`` the energy of the case, -a.x - b.h - x'Wh (RBM) or -1/2 s'Js - c.s, in nats?
 
     f(x, h) -> (n,) for models of two layers, or f(rows) -> (n,) for rows [x, h] of any model.  Tested on all states
     (D1), one row at a time and in reverse order (D6).  An additive constant is a failure too, and is named.
+    Continuous cases: f(v); networks: f(x), x in the shape of the network's input, f(x, y) where y is a class.
 
     >>> from ebm_ref.oracle import cases
     >>> case = cases.named("rbm_3x3_cold")
@@ -57,6 +63,10 @@ def check_energy(f: Callable[..., Any], case: Case | continuous.ContinuousCase) 
     >>> check_energy(lambda x, h: -x @ a - ((x @ W) * h).sum(1), case).diagnosis[0].mistake
     'hidden_bias_omitted'
     """
+    if isinstance(case, deep.NetworkCase):
+        return deep.check_network_energy(f, case)
+    if isinstance(case, differences.CallableCase):
+        return differences.check_own_energy(f, case)
     if not isinstance(case, Case):
         return continuous.check_continuous_energy(f, case)
     layered = case.n_hidden > 0 and required_arguments(f) == 2
@@ -201,7 +211,7 @@ def one_side(
 # gradients ------------------------------------------------------------------------------------------------------------
 
 
-def check_gradient(f: Callable[..., Any], case: Case | continuous.ContinuousCase, of: str = "auto") -> Report:
+def check_gradient(f: Callable[..., Any], case: AnyCase, of: str = "auto") -> Report:
     """Is ``f`` the gradient with respect to the parameters, with the right sign, factors and reduction?
 
     of="energy"          f(x, h, weights) or f(rows, weights): sum_n weights_n dE(s_n)/dtheta.  Without weights,
@@ -211,7 +221,8 @@ def check_gradient(f: Callable[..., Any], case: Case | continuous.ContinuousCase
 
     ``f`` returns a record with arrays W, a, b (or J, c), or the tuple of these.  In J both J_ij and J_ji hold the
     derivative for moving both together, -s_i s_j for an energy; the diagonal is 0.  Parameters are those of the case
-    (beta inside).
+    (beta inside).  Continuous cases, networks (``cases.network``) and callables (``cases.energy_of``): of="state",
+    f(x) -> dE/dx, or of="energy", f(x, weights) -> arrays in the order of the case's parameters.
 
     >>> from ebm_ref.oracle import cases
     >>> case = cases.named("rbm_4x2")
@@ -222,6 +233,10 @@ def check_gradient(f: Callable[..., Any], case: Case | continuous.ContinuousCase
     >>> check_gradient(lambda x, h, weights: [-g for g in gradient(x, h, weights)], case).diagnosis[0].mistake
     'gradient_sign'
     """
+    if isinstance(case, deep.NetworkCase):
+        return deep.check_network_gradient(f, case, of)
+    if isinstance(case, differences.CallableCase):
+        return differences.check_own_gradient(f, case, of)
     if not isinstance(case, Case):
         return continuous.check_continuous_gradient(f, case, of)
     require_choice("of", of, ("auto", "energy", "log_likelihood"))

@@ -12,12 +12,11 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from ebm_ref.oracle.cases import Case
-from ebm_ref.oracle.continuous.cases import ContinuousCase
+from ebm_ref.oracle.discrete import Case
 from ebm_ref.oracle.results import Diagnosis, Report, Result
 
 THRESHOLD = 30.0
@@ -33,6 +32,15 @@ class Alternative:
     id: str
     description: str
     values: np.ndarray
+
+
+class Named(Protocol):
+    """Any case: a report needs its name."""
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        ...
 
 
 class CandidateError(Exception):
@@ -197,7 +205,7 @@ def refused(test: str, error: CandidateError, replay: str) -> Result:
 
 def exact_report(
     subject: Any,
-    case: Case | ContinuousCase,
+    case: Named,
     results: Sequence[Result],
     diagnosis: Sequence[Diagnosis] = (),
     notes: Sequence[str] = (),

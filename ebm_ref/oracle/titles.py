@@ -25,6 +25,7 @@ TITLES = {
     "D3": "gradient",
     "D5": "draws from given uniforms",
     "D6": "row by row, in other orders",
+    "D7": "the same again",
     "D8": "streams share nothing",
     "D9": "nothing impossible",
     "H1": "equal energies",
