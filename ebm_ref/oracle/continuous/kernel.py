@@ -40,6 +40,7 @@ def alternatives(law: CellLaw) -> tuple[Alternative, ...]:
         return merged(law, [(bug, law.wrong(recipe)) for bug, recipe in recipes if recipe is not None])
 
 
+@lru_cache(maxsize=64)
 def late_alternatives(law: CellLaw) -> tuple[Alternative, ...]:
     """Mistakes whose laws cost more: only a diagnosis asks for them."""
     from ebm_ref.oracle.continuous.zoo_kernels import KERNEL_BUGS
