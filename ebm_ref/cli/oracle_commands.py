@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -25,6 +25,7 @@ UPDATE_TESTS = ("contract", "D9", "L5", "L2", "L3", "L1")
 ANNEALING_TESTS = ("contract", "Z2", "Z1")
 CONTINUOUS_TESTS = ("contract", "D8", "D9", "S7", "S8", "C1 drift", "C1 scale", "C1 shape", "C1 correlation",
                     "C1 steps", "C1 single", "C3", "C3 single", "C4", "C5", "S13")  # fmt: skip
+BATCH, HEARTBEAT = 20, 5.0  # audits that one process does in a row; seconds without one after which a bar is told so
 UPDATE_ROWS = (5, 6, 5, 3)  # visible states by number: the batch on which wrong updates are audited
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 quiet_option = click.option("--quiet", is_flag=True, help="No progress bar.")
@@ -114,7 +115,7 @@ def update_row(id: str, profile: str, seed: int, every_test: bool) -> Row:
         profile=profile,
         seed=seed,
         thorough=every_test,
-        foregone=every_test,
+        foregone=True,
     )
     killed = tuple(dict.fromkeys(r.test for r in report.failures))
     survived = tuple(r.test for r in report.results if r.verdict == "pass")
@@ -176,8 +177,16 @@ def correct_row(name: str, kernel: str, profile: str, seed: int) -> Row:
     }  # fmt: skip
 
 
-def planned_work(profile: str, seed: int, ids: Sequence[str], every_test: bool) -> tuple[list[tuple], list[str]]:
-    """(function, arguments) of each audit, and the ids that need a larger profile."""
+class Piece(NamedTuple):
+    """One audit: function(*arguments) -> Row, and the fixture, whose exact laws it shares with other pieces."""
+
+    function: Callable[..., Row]
+    arguments: tuple
+    fixture: tuple
+
+
+def planned_work(profile: str, seed: int, ids: Sequence[str], every_test: bool) -> tuple[list[Piece], list[str]]:
+    """Each audit, and the ids that need a larger profile."""
     from ebm_ref.oracle import zoo, zoo_annealing, zoo_learning
 
     zoos: tuple[tuple[Any, Sequence[Any]], ...] = (
@@ -189,16 +198,17 @@ def planned_work(profile: str, seed: int, ids: Sequence[str], every_test: bool) 
     known = {bug.id for _, bugs in zoos for bug in bugs}
     if unknown := [id for id in ids if id not in known]:
         raise click.UsageError(f"--bug: there is no bug {unknown[0]}; ebm-ref zoo --list shows all")
-    work: list[tuple] = []
+    work: list[Piece] = []
     later = []
     if not ids:
         fixtures = dict.fromkeys((bug.case, bug.kernel) for bugs in (zoo.BUGS, zoo.CONTINUOUS_BUGS) for bug in bugs)
-        work += [(correct_row, (*fixture, profile, seed)) for fixture in fixtures]
+        work += [Piece(correct_row, (*fixture, profile, seed), fixture) for fixture in fixtures]
     for function, bugs in zoos:
         for bug in bugs:
             due = PROFILES.index(bug.profile) <= PROFILES.index(profile)
             if bug.id in ids or (due and not ids):
-                work.append((function, (bug.id, profile, seed, every_test)))
+                fixture = (bug.case, getattr(bug, "kernel", function.__name__))
+                work.append(Piece(function, (bug.id, profile, seed, every_test), fixture))
             elif not ids:
                 later.append(f"{bug.id} ({bug.profile})")
     return work, later
@@ -208,8 +218,7 @@ def planned_work(profile: str, seed: int, ids: Sequence[str], every_test: bool) 
 @click.option("--profile", type=click.Choice(PROFILES), default="ci", show_default=True)
 @click.option("--seed", metavar="N", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--bug", "ids", multiple=True, metavar="ID", help="Only this one; may be repeated.")
-@click.option("--every-test", is_flag=True, help="Fill the whole matrix instead of stopping at the first failure;"
-              " stages whose outcome is certain are left out.")  # fmt: skip
+@click.option("--every-test", is_flag=True, help="Fill the whole matrix instead of stopping at the first failure.")
 @click.option("--list", "only_list", is_flag=True, help="List the bugs and stop.")
 @click.option("--jobs", metavar="N", default=1, show_default=True, type=click.IntRange(min=1), help="Processes.")
 @click.option("--out", type=click.Path(file_okay=False), help="Folder for kill_matrix.png, kill_matrix.svg, zoo.json.")
@@ -221,6 +230,8 @@ def zoo(
 ) -> int:  # fmt: skip
     """Audit the tests: every known wrong implementation must be killed, every correct kernel must pass.
 
+    Of wrong code, stages whose outcome the stages before make certain are left out.
+
     Prints the kill matrix, bug x test: x killed, . passed, blank not run.
 
     Exit status: 0 every bug that is due in this profile is killed and correct kernels pass, 1 not so.
@@ -231,9 +242,10 @@ def zoo(
     work, later = planned_work(profile, seed, ids, every_test)
     rows: list[Row | None] = [None] * len(work)
     with track(len(work), "auditing", enabled=not quiet) as bar, finished(work, jobs) as results:
-        for place, row in results:
-            rows[place] = row
-            bar(1)
+        for some in results:
+            for place, row in some:
+                rows[place] = row
+            bar(len(some))
     done = [row for row in rows if row is not None]
     if out:
         write_matrix(Path(out), done, profile, seed)
@@ -241,17 +253,38 @@ def zoo(
 
 
 @contextmanager
-def finished(work: Sequence[tuple], jobs: int) -> Iterator[Iterator[tuple[int, Row]]]:
-    """(place, row) of each piece of work as it is done."""
+def finished(work: Sequence[Piece], jobs: int) -> Iterator[Iterator[list[tuple[int, Row]]]]:
+    """(place, row) of pieces of work as they are done; an empty list now and then while nothing is."""
     if jobs == 1:
-        yield ((place, function(*arguments)) for place, (function, arguments) in enumerate(work))
+        yield ([(place, piece.function(*piece.arguments))] for place, piece in enumerate(work))
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         try:
-            places = {pool.submit(function, *arguments): place for place, (function, arguments) in enumerate(work)}
-            yield ((places[future], future.result()) for future in as_completed(places))
+            yield arriving([pool.submit(carried_out, batch) for batch in batches(work)])
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def arriving(futures: Sequence[Future]) -> Iterator[list[tuple[int, Row]]]:
+    """The results of futures as they come; an empty list every few seconds in which none does."""
+    left = set(futures)
+    while left:
+        done, left = wait(left, HEARTBEAT, FIRST_COMPLETED)
+        yield [result for future in done for result in future.result()]
+
+
+def carried_out(batch: Sequence[tuple[int, Piece]]) -> list[tuple[int, Row]]:
+    """(place, row) of a batch, in one process."""
+    return [(place, piece.function(*piece.arguments)) for place, piece in batch]
+
+
+def batches(work: Sequence[Piece]) -> list[list[tuple[int, Piece]]]:
+    """Pieces on one fixture together, at most BATCH of them: the first computes exact laws for all; long ones first."""
+    by_fixture: dict[tuple, list[tuple[int, Piece]]] = {}
+    for place, piece in enumerate(work):
+        by_fixture.setdefault(piece.fixture, []).append((place, piece))
+    cut = [group[k : k + BATCH] for group in by_fixture.values() for k in range(0, len(group), BATCH)]
+    return sorted(cut, key=len, reverse=True)
 
 
 def list_bugs(as_json: bool) -> int:
