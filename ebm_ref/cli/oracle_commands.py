@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -17,14 +16,9 @@ import click
 
 from ebm_ref.cli.inputs import emit
 from ebm_ref.cli.verify import PROFILES, file_path
+from ebm_ref.cli.zoo_matrix import KINDS, Row, table, write_matrix
 from ebm_ref.progress import track
 
-Row = dict[str, Any]
-KERNEL_TESTS = ("contract", "D8", "D9", "S7", "S8", "S1", "S1 single", "S2", "S6", "S4", "S3", "S12", "S13")
-UPDATE_TESTS = ("contract", "D9", "L5", "L2", "L3", "L1")
-ANNEALING_TESTS = ("contract", "Z2", "Z1")
-CONTINUOUS_TESTS = ("contract", "D8", "D9", "S7", "S8", "C1 drift", "C1 scale", "C1 shape", "C1 correlation",
-                    "C1 steps", "C1 single", "C3", "C3 single", "C4", "C5", "S13")  # fmt: skip
 BATCH, HEARTBEAT = 20, 5.0  # audits that one process does in a row; seconds without one after which a bar is told so
 UPDATE_ROWS = (5, 6, 5, 3)  # visible states by number: the batch on which wrong updates are audited
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
@@ -309,51 +303,6 @@ def list_bugs(as_json: bool) -> int:
     return 0
 
 
-def tests_of(rows: Sequence[Row]) -> tuple[str, ...]:
-    """The columns of a matrix."""
-    return {"update": UPDATE_TESTS, "annealing": ANNEALING_TESTS, "continuous": CONTINUOUS_TESTS}.get(
-        rows[0]["kind"], KERNEL_TESTS
-    )
-
-
-def table(rows: Sequence[Row]) -> str:
-    """The kill matrix of one zoo as text."""
-    tests, width = tests_of(rows), max(len(row["id"]) for row in rows)
-    lines = [" " * width + "  " + " ".join(tests) + "  named"]
-    for row in rows:
-        marks = ["x" if t in row["killed_by"] else "." if t in row["passed"] else " " for t in tests]
-        cells = " ".join(mark.center(len(test)) for mark, test in zip(marks, tests, strict=True))
-        lines.append(f"{row['id']:<{width}}  {cells}  {'yes' if row['named'] else ''}".rstrip())
-    return "\n".join(lines)
-
-
-def write_matrix(folder: Path, rows: Sequence[Row], profile: str, seed: int) -> None:
-    """zoo.json, and the matrix of each zoo as a picture."""
-    from ebm_ref import files, plots
-
-    folder.mkdir(parents=True, exist_ok=True)
-    document = {"format": "ebm-ref-zoo/1", "profile": profile, "seed": seed, "rows": list(rows)}
-    files.write_bytes(folder / "zoo.json", json.dumps(document, indent=1).encode())
-    for kind, name in (
-        ("kernel", "kill_matrix"),
-        ("update", "kill_matrix_updates"),
-        ("annealing", "kill_matrix_annealing"),
-        ("continuous", "kill_matrix_continuous"),
-    ):
-        of_kind = [row for row in rows if row["kind"] == kind]
-        if not of_kind:
-            continue
-        tests = tests_of(of_kind)
-        values = [
-            [1.0 if t in row["killed_by"] else 0.0 if t in row["passed"] else math.nan for t in tests]
-            for row in of_kind
-        ]
-        title = f"Wrong {kind} code against tests, profile {profile}, seed {seed}"
-        figure = plots.kill_matrix([row["id"] for row in of_kind], tests, values, title=title)
-        files.write_bytes(folder / f"{name}.png", plots.to_png_bytes(figure))
-        files.write_bytes(folder / f"{name}.svg", plots.to_svg(figure).encode())
-
-
 def conclude_zoo(rows: Sequence[Row], later: Sequence[str], seconds: float, as_json: bool) -> int:
     """Print; the exit status."""
     wrong = [row for row in rows if row["kind"] != "correct"]
@@ -364,12 +313,7 @@ def conclude_zoo(rows: Sequence[Row], later: Sequence[str], seconds: float, as_j
         emit({"passed": not alive and not rejected, "alive": alive, "rejected": rejected, "not_due": list(later),
               "seconds": round(seconds, 1), "rows": list(rows)}, True)  # fmt: skip
         return 1 if alive or rejected else 0
-    for kind, title in (
-        ("kernel", "wrong kernels"),
-        ("update", "wrong updates"),
-        ("annealing", "wrong annealers"),
-        ("continuous", "wrong continuous kernels"),
-    ):
+    for kind, (title, _) in KINDS.items():
         if of_kind := [row for row in wrong if row["kind"] == kind]:
             click.echo(f"{title}\n{table(of_kind)}\n")
     for row in rows:
