@@ -358,7 +358,7 @@ def test_zoo_plan_and_verdict(capsys):
     from ebm_ref.cli.oracle_commands import conclude_zoo, correct_row, planned_work
 
     work, later = planned_work("smoke", 0, (), False)
-    assert any(function is correct_row for function, _ in work)
+    assert any(piece.function is correct_row for piece in work)
     assert any(name.startswith("colder_1 (") for name in later)
     row = correct_row("rbm_1x1", "gibbs", "smoke", 0)
     assert conclude_zoo([row], later, 1.0, False) == HOLDS
@@ -366,6 +366,18 @@ def test_zoo_plan_and_verdict(capsys):
     assert "a correct kernel was rejected: gibbs on rbm_1x1" in capsys.readouterr().out
     assert conclude_zoo([row], [], 1.0, True) == HOLDS
     assert json.loads(capsys.readouterr().out)["passed"]
+
+
+def test_zoo_batches_are_the_whole_work():
+    """Each audit once; one fixture of the continuous zoo in one process, so that its laws are computed once."""
+    from ebm_ref.cli.oracle_commands import BATCH, batches, planned_work
+
+    work = planned_work("ci", 0, (), False)[0]
+    cut = batches(work)
+    assert sorted(place for batch in cut for place, _ in batch) == list(range(len(work)))
+    assert max(map(len, cut)) <= BATCH
+    assert all(len({piece.fixture for _, piece in batch}) == 1 for batch in cut)
+    assert sum(piece.fixture == ("grbm_2x2", "gibbs_langevin_adjusted") for batch in cut for _, piece in batch[:1]) == 1
 
 
 def test_zoo_in_several_processes(run):

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from ebm_ref.cli.inputs import emit
 from ebm_ref.cli.verify import PROFILES, file_path
+from ebm_ref.cli.zoo_matrix import KINDS, Row, table, write_matrix
 from ebm_ref.progress import track
 
-Row = dict[str, Any]
-KERNEL_TESTS = ("contract", "D8", "D9", "S7", "S8", "S1", "S1 single", "S2", "S6", "S4", "S3", "S12", "S13")
-UPDATE_TESTS = ("contract", "D9", "L5", "L2", "L3", "L1")
-ANNEALING_TESTS = ("contract", "Z2", "Z1")
-CONTINUOUS_TESTS = ("contract", "D8", "D9", "S7", "S8", "C1 drift", "C1 scale", "C1 shape", "C1 correlation",
-                    "C1 steps", "C1 single", "C3", "C3 single", "C4", "C5", "S13")  # fmt: skip
-DEEP_TESTS = ("D1", "D3", "D3 weights", "D6", "D7")
+BATCH, HEARTBEAT = 20, 5.0  # audits that one process does in a row; seconds without one after which a bar is told so
 UPDATE_ROWS = (5, 6, 5, 3)  # visible states by number: the batch on which wrong updates are audited
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 quiet_option = click.option("--quiet", is_flag=True, help="No progress bar.")
@@ -115,7 +109,7 @@ def update_row(id: str, profile: str, seed: int, every_test: bool) -> Row:
         profile=profile,
         seed=seed,
         thorough=every_test,
-        foregone=every_test,
+        foregone=True,
     )
     killed = tuple(dict.fromkeys(r.test for r in report.failures))
     survived = tuple(r.test for r in report.results if r.verdict == "pass")
@@ -188,8 +182,16 @@ def correct_row(name: str, kernel: str, profile: str, seed: int) -> Row:
     }  # fmt: skip
 
 
-def planned_work(profile: str, seed: int, ids: Sequence[str], every_test: bool) -> tuple[list[tuple], list[str]]:
-    """(function, arguments) of each audit, and the ids that need a larger profile."""
+class Piece(NamedTuple):
+    """One audit: function(*arguments) -> Row, and the fixture, whose exact laws it shares with other pieces."""
+
+    function: Callable[..., Row]
+    arguments: tuple
+    fixture: tuple
+
+
+def planned_work(profile: str, seed: int, ids: Sequence[str], every_test: bool) -> tuple[list[Piece], list[str]]:
+    """Each audit, and the ids that need a larger profile."""
     from ebm_ref.oracle import zoo, zoo_annealing, zoo_learning
     from ebm_ref.oracle.deep.zoo import DEEP_BUGS
 
@@ -203,16 +205,17 @@ def planned_work(profile: str, seed: int, ids: Sequence[str], every_test: bool) 
     known = {bug.id for _, bugs in zoos for bug in bugs}
     if unknown := [id for id in ids if id not in known]:
         raise click.UsageError(f"--bug: there is no bug {unknown[0]}; ebm-ref zoo --list shows all")
-    work: list[tuple] = []
+    work: list[Piece] = []
     later = []
     if not ids:
         fixtures = dict.fromkeys((bug.case, bug.kernel) for bugs in (zoo.BUGS, zoo.CONTINUOUS_BUGS) for bug in bugs)
-        work += [(correct_row, (*fixture, profile, seed)) for fixture in fixtures]
+        work += [Piece(correct_row, (*fixture, profile, seed), fixture) for fixture in fixtures]
     for function, bugs in zoos:
         for bug in bugs:
             due = PROFILES.index(bug.profile) <= PROFILES.index(profile)
             if bug.id in ids or (due and not ids):
-                work.append((function, (bug.id, profile, seed, every_test)))
+                fixture = (bug.case, getattr(bug, "kernel", function.__name__))
+                work.append(Piece(function, (bug.id, profile, seed, every_test), fixture))
             elif not ids:
                 later.append(f"{bug.id} ({bug.profile})")
     return work, later
@@ -222,8 +225,7 @@ def planned_work(profile: str, seed: int, ids: Sequence[str], every_test: bool) 
 @click.option("--profile", type=click.Choice(PROFILES), default="ci", show_default=True)
 @click.option("--seed", metavar="N", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--bug", "ids", multiple=True, metavar="ID", help="Only this one; may be repeated.")
-@click.option("--every-test", is_flag=True, help="Fill the whole matrix instead of stopping at the first failure;"
-              " stages whose outcome is certain are left out.")  # fmt: skip
+@click.option("--every-test", is_flag=True, help="Fill the whole matrix instead of stopping at the first failure.")
 @click.option("--list", "only_list", is_flag=True, help="List the bugs and stop.")
 @click.option("--jobs", metavar="N", default=1, show_default=True, type=click.IntRange(min=1), help="Processes.")
 @click.option("--out", type=click.Path(file_okay=False), help="Folder for kill_matrix.png, kill_matrix.svg, zoo.json.")
@@ -235,6 +237,8 @@ def zoo(
 ) -> int:  # fmt: skip
     """Audit the tests: every known wrong implementation must be killed, every correct kernel must pass.
 
+    Of wrong code, stages whose outcome the stages before make certain are left out.
+
     Prints the kill matrix, bug x test: x killed, . passed, blank not run.
 
     Exit status: 0 every bug that is due in this profile is killed and correct kernels pass, 1 not so.
@@ -245,9 +249,10 @@ def zoo(
     work, later = planned_work(profile, seed, ids, every_test)
     rows: list[Row | None] = [None] * len(work)
     with track(len(work), "auditing", enabled=not quiet) as bar, finished(work, jobs) as results:
-        for place, row in results:
-            rows[place] = row
-            bar(1)
+        for some in results:
+            for place, row in some:
+                rows[place] = row
+            bar(len(some))
     done = [row for row in rows if row is not None]
     if out:
         write_matrix(Path(out), done, profile, seed)
@@ -255,17 +260,38 @@ def zoo(
 
 
 @contextmanager
-def finished(work: Sequence[tuple], jobs: int) -> Iterator[Iterator[tuple[int, Row]]]:
-    """(place, row) of each piece of work as it is done."""
+def finished(work: Sequence[Piece], jobs: int) -> Iterator[Iterator[list[tuple[int, Row]]]]:
+    """(place, row) of pieces of work as they are done; an empty list now and then while nothing is."""
     if jobs == 1:
-        yield ((place, function(*arguments)) for place, (function, arguments) in enumerate(work))
+        yield ([(place, piece.function(*piece.arguments))] for place, piece in enumerate(work))
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         try:
-            places = {pool.submit(function, *arguments): place for place, (function, arguments) in enumerate(work)}
-            yield ((places[future], future.result()) for future in as_completed(places))
+            yield arriving([pool.submit(carried_out, batch) for batch in batches(work)])
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def arriving(futures: Sequence[Future]) -> Iterator[list[tuple[int, Row]]]:
+    """The results of futures as they come; an empty list every few seconds in which none does."""
+    left = set(futures)
+    while left:
+        done, left = wait(left, HEARTBEAT, FIRST_COMPLETED)
+        yield [result for future in done for result in future.result()]
+
+
+def carried_out(batch: Sequence[tuple[int, Piece]]) -> list[tuple[int, Row]]:
+    """(place, row) of a batch, in one process."""
+    return [(place, piece.function(*piece.arguments)) for place, piece in batch]
+
+
+def batches(work: Sequence[Piece]) -> list[list[tuple[int, Piece]]]:
+    """Pieces on one fixture together, at most BATCH of them: the first computes exact laws for all; long ones first."""
+    by_fixture: dict[tuple, list[tuple[int, Piece]]] = {}
+    for place, piece in enumerate(work):
+        by_fixture.setdefault(piece.fixture, []).append((place, piece))
+    cut = [group[k : k + BATCH] for group in by_fixture.values() for k in range(0, len(group), BATCH)]
+    return sorted(cut, key=len, reverse=True)
 
 
 def list_bugs(as_json: bool) -> int:
@@ -292,51 +318,6 @@ def list_bugs(as_json: bool) -> int:
     return 0
 
 
-def tests_of(rows: Sequence[Row]) -> tuple[str, ...]:
-    """The columns of a matrix."""
-    tests = {"update": UPDATE_TESTS, "annealing": ANNEALING_TESTS, "continuous": CONTINUOUS_TESTS, "deep": DEEP_TESTS}
-    return tests.get(rows[0]["kind"], KERNEL_TESTS)
-
-
-def table(rows: Sequence[Row]) -> str:
-    """The kill matrix of one zoo as text."""
-    tests, width = tests_of(rows), max(len(row["id"]) for row in rows)
-    lines = [" " * width + "  " + " ".join(tests) + "  named"]
-    for row in rows:
-        marks = ["x" if t in row["killed_by"] else "." if t in row["passed"] else " " for t in tests]
-        cells = " ".join(mark.center(len(test)) for mark, test in zip(marks, tests, strict=True))
-        lines.append(f"{row['id']:<{width}}  {cells}  {'yes' if row['named'] else ''}".rstrip())
-    return "\n".join(lines)
-
-
-def write_matrix(folder: Path, rows: Sequence[Row], profile: str, seed: int) -> None:
-    """zoo.json, and the matrix of each zoo as a picture."""
-    from ebm_ref import files, plots
-
-    folder.mkdir(parents=True, exist_ok=True)
-    document = {"format": "ebm-ref-zoo/1", "profile": profile, "seed": seed, "rows": list(rows)}
-    files.write_bytes(folder / "zoo.json", json.dumps(document, indent=1).encode())
-    for kind, name in (
-        ("kernel", "kill_matrix"),
-        ("update", "kill_matrix_updates"),
-        ("annealing", "kill_matrix_annealing"),
-        ("continuous", "kill_matrix_continuous"),
-        ("deep", "kill_matrix_deep"),
-    ):
-        of_kind = [row for row in rows if row["kind"] == kind]
-        if not of_kind:
-            continue
-        tests = tests_of(of_kind)
-        values = [
-            [1.0 if t in row["killed_by"] else 0.0 if t in row["passed"] else math.nan for t in tests]
-            for row in of_kind
-        ]
-        title = f"Wrong {kind} code against tests, profile {profile}, seed {seed}"
-        figure = plots.kill_matrix([row["id"] for row in of_kind], tests, values, title=title)
-        files.write_bytes(folder / f"{name}.png", plots.to_png_bytes(figure))
-        files.write_bytes(folder / f"{name}.svg", plots.to_svg(figure).encode())
-
-
 def conclude_zoo(rows: Sequence[Row], later: Sequence[str], seconds: float, as_json: bool) -> int:
     """Print; the exit status."""
     wrong = [row for row in rows if row["kind"] != "correct"]
@@ -347,13 +328,7 @@ def conclude_zoo(rows: Sequence[Row], later: Sequence[str], seconds: float, as_j
         emit({"passed": not alive and not rejected, "alive": alive, "rejected": rejected, "not_due": list(later),
               "seconds": round(seconds, 1), "rows": list(rows)}, True)  # fmt: skip
         return 1 if alive or rejected else 0
-    for kind, title in (
-        ("kernel", "wrong kernels"),
-        ("update", "wrong updates"),
-        ("annealing", "wrong annealers"),
-        ("continuous", "wrong continuous kernels"),
-        ("deep", "wrong deep energies"),
-    ):
+    for kind, (title, _) in KINDS.items():
         if of_kind := [row for row in wrong if row["kind"] == kind]:
             click.echo(f"{title}\n{table(of_kind)}\n")
     for row in rows:

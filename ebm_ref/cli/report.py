@@ -17,6 +17,7 @@ from ebm_ref.cli.study import BATCH_SIZE, LEARNING_RATE, MOMENTUM, N_HIDDEN, Stu
 from ebm_ref.exact.transitions import spectrum
 from ebm_ref.oracle import Report
 from ebm_ref.oracle.rendering import report_junit
+from ebm_ref.oracle.titles import title
 
 N_DRAWS = 100_000
 
@@ -29,6 +30,7 @@ def write_report(
 
     folder.mkdir(parents=True, exist_ok=True)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["title_of"] = title
     environment.filters["number"] = lambda v: "" if v is None else f"{v:.3g}"
     template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
     page = template.render(

@@ -13,6 +13,7 @@ Deep energies (``network``) are NetworkCases: ``ebm_ref.oracle.deep.cases``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal, overload
 
 import numpy as np
@@ -161,6 +162,8 @@ def named(name: str, kernel: str | None = None) -> Case | ContinuousCase | Table
     """The fixture of that name, with another kernel if one is given: of NAMES, CONTINUOUS_NAMES or TABLE_NAMES; or of
     NETWORK_NAMES, which have no kernel.
 
+    The same object every time, so that its exact answers are computed once.
+
     >>> case = named("rbm_3x3")
     >>> float(case.pi.min().round(5)), case.kernel, named("ising_5_chord", kernel="gibbs_random").kernel
     (0.00012, 'block_gibbs', 'gibbs_random')
@@ -171,10 +174,16 @@ def named(name: str, kernel: str | None = None) -> Case | ContinuousCase | Table
         return continuous.named(name, kernel)
     if name in NETWORK_NAMES and kernel is None:
         return deep.named(name)
+    require_choice("name", name, (*NAMES, *CONTINUOUS_NAMES, *TABLE_NAMES))
+    return discrete_fixture(name, kernel)
+
+
+@lru_cache(maxsize=64)
+def discrete_fixture(name: str, kernel: str | None) -> Case | TableCase:
+    """``named`` of what has finitely many states."""
     for table_name, default, made in TABLES:
         if name == table_name:
             return made(name, kernel or default)
-    require_choice("name", name, (*NAMES, *CONTINUOUS_NAMES, *TABLE_NAMES))
     case = dict(FIXTURES)[name](name)
     return case if kernel is None else with_kernel(case, kernel)
 

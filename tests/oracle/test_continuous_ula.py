@@ -12,6 +12,8 @@ from ebm_ref.oracle import cases, check_ula
 from ebm_ref.oracle.continuous import equations
 from ebm_ref.oracle.continuous.cases import with_kernel
 from ebm_ref.oracle.continuous.recipe import reference_step
+from ebm_ref.oracle.continuous.ula import Whitener
+from ebm_ref.oracle.continuous.ula_diagnosis import BEHIND, law_of, likeliest
 from ebm_ref.oracle.continuous.zoo_ula import ULA_BUGS
 
 NAMES = cases.CONTINUOUS_NAMES
@@ -22,9 +24,12 @@ WRAPPED = ("ula_positive_noise", "ula_noise_first", "ula_two_steps", "ula_clampe
 DIAGNOSED = tuple(bug for bug in ULA_BUGS if bug.id in WRAPPED or (bug in NAMED_TEST and bug.mutate is not None))
 
 
-@pytest.mark.parametrize("name", NAMES)
+WIDE_AND_NARROW = cases.mixture([0.3, 0.7], [[-1.0, 0.5], [2.0, 0.1]], [[[1.0, 0.3], [0.3, 0.5]], [[2.0, 0], [0, 3]]])
+
+
+@pytest.mark.parametrize("name", [*NAMES, "components of two shapes"])
 def test_arrays_and_loops_agree(name):
-    case = cases.named(name, "ula")
+    case = cases.named(name, "ula") if name in NAMES else WIDE_AND_NARROW
     v = case.draw(20, np.random.default_rng(3))
     energy, gradient = zip(*(case.naive(row.tolist()) for row in v), strict=True)
     np.testing.assert_allclose(case.energy(v), energy, rtol=1e-11, atol=1e-11)
@@ -110,6 +115,21 @@ def test_mistakes_are_named(bug):
     report = check_ula(bug.step(), bug.fixture(), profile=profile)
     assert not report.passed
     assert bug.named_by(report), str(report)
+
+
+def test_slow_laws_that_cannot_keep_up_change_no_ranking():
+    """The likeliest mistakes by every law on all rows, and by ``likeliest``: the same first ones."""
+    bug = next(bug for bug in ULA_BUGS if bug.id == "ula_bias_omitted")
+    case = bug.fixture()
+    x = case.draw(2**13, np.random.default_rng(8))
+    y, white = bug.step()(x, 9), Whitener(case, 1.0)
+    every = {one.id: law[0] for one in ULA_BUGS if (law := law_of(one, case, white, x, y))}
+    slow = {one.id for one in ULA_BUGS if one.transition is not None}
+    assert slow <= set(every)
+    found = [one.id for one in likeliest(case, white, x, y)]
+    assert found[0] == max(every, key=lambda id: every[id]) == "ula_bias_omitted"
+    assert not slow & set(found)
+    assert all(every[id] < every["ula_bias_omitted"] - BEHIND for id in slow)
 
 
 @pytest.mark.parametrize(

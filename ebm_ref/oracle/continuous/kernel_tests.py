@@ -45,13 +45,19 @@ def cell_counts(session: ContinuousSession, law: CellLaw, test: str, stage: int,
     return counts
 
 
+def degrees(law: CellLaw) -> int:
+    """Degrees of freedom of counts over the cells of all starts."""
+    return max(1, int(((law.P > 0).sum(axis=1) - 1).sum()))
+
+
 def one_step(session: ContinuousSession, law: CellLaw, wrong: tuple[Array, ...]) -> None:
     """C3 with S7 and S8 on the same transitions: half of the level for C3, a quarter for each of them."""
     half = session.alpha / 2
     limit, gamma = math.log(4.0 / session.alpha), stage_level(half)
+    enough = noncentrality(degrees(law), half) if session.foregone else math.inf
     total = np.zeros(law.P.shape, dtype=np.int64)
     stages: list[Stage] = []
-    log_e = (-math.inf, -math.inf)
+    log_e, certain = (-math.inf, -math.inf), False
     try:
         for stage in range(STAGES):
             counts = np.zeros_like(total)
@@ -67,17 +73,24 @@ def one_step(session: ContinuousSession, law: CellLaw, wrong: tuple[Array, ...])
             if max(log_e) >= limit and not session.complete:
                 break
             stages.append(cell_test(counts, law.P, law.units, session.seeds.rng("C3", stage, NULL)))
-            if stages[-1].p_value > gamma:
+            certain = counts.sum() * stages[-1].effect ** 2 >= enough
+            if stages[-1].p_value > gamma or certain:
                 break
     except Violation as violation:
         session.violated(violation, " (during C3)")
         return
     session.counts = total
-    one_step_results(session, law, stages, log_e, total)
+    rejected = bool(stages) and stages[-1].p_value <= gamma and (len(stages) == STAGES or certain)
+    one_step_results(session, law, stages, rejected, log_e, total)
 
 
 def one_step_results(
-    session: ContinuousSession, law: CellLaw, stages: list[Stage], log_e: tuple[float, float], total: Array
+    session: ContinuousSession,
+    law: CellLaw,
+    stages: list[Stage],
+    rejected: bool,
+    log_e: tuple[float, float],
+    total: Array,
 ) -> None:
     """The Results of S7, S8 and C3."""
     half, limit, n = session.alpha / 2, math.log(4.0 / session.alpha), int(total.sum())
@@ -92,16 +105,14 @@ def one_step_results(
         )  # fmt: skip
     p_value: float | None = None
     if stages:
-        rejected = len(stages) == STAGES and stages[-1].p_value <= stage_level(half)
         last, verdict, p_value = stages[-1], "fail" if rejected else "pass", stages[-1].p_value
         p_values = ", ".join(f"{s.p_value:.3g}" for s in stages)
-        how = f"rejected in {STAGES} independent stages" if rejected else "as claimed"
+        how = f"rejected in {len(stages)} independent stages" if rejected else "as claimed"
         message = f"law of one step from {len(law.starts)} fixed starts {how} (p = {p_values})"
     else:
         last, verdict = cell_test(total, law.P, law.units, session.seeds.rng("C3", 0, NULL)), "skip"
         message = f"not needed: the e-processes rejected after {n} transitions; effect about {last.effect:.2g}"
-    df = int(((law.P > 0).sum(axis=1) - 1).sum())
-    detectable = math.sqrt(noncentrality(max(df, 1), half) / session.n0)
+    detectable = math.sqrt(noncentrality(degrees(law), half) / session.n0)
     details = last.details | {"effect_unit": "chi-distance", "stages": [s.p_value for s in stages]} | pictures
     session.results.append(
         Result("C3", verdict, message, p_value=p_value, effect=last.effect, smallest_detectable_effect=detectable,
@@ -149,8 +160,7 @@ def single_rows(session: ContinuousSession, law: CellLaw) -> None:
             counts[k % S, law.index(k % S, y)[0]] += 1
         return cell_test(counts, law.P, law.units, session.seeds.rng("C3 single", j, NULL))
 
-    df = int(((law.P > 0).sum(axis=1) - 1).sum())
-    session.measure("C3 single", "law of one step, one row a call", stage, SINGLE_ROWS, df=df, growth=1)
+    session.measure("C3 single", "law of one step, one row a call", stage, SINGLE_ROWS, df=degrees(law), growth=1)
 
 
 def extra_functions(session: ContinuousSession, rows: Array) -> tuple[Array, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -99,14 +100,15 @@ class ContinuousSession(Session):
         growth: int = GROWTH,
     ) -> None:
         """One k-of-k test of ``parts`` parts that share its level; effect = scale * chi-distance with df degrees."""
-        gamma = stage_level(self.alpha, parts=parts)
+        level = (stage_level(self.alpha, parts=parts) / parts) ** STAGES
+        lam = noncentrality(max(df, 1.0), level, growth=growth)
+        enough = lam * scale**2 if self.foregone else math.inf
         try:
-            outcome = sequential_test(stage, n0, self.alpha, growth=growth)
+            outcome = sequential_test(stage, n0, self.alpha, growth=growth, foregone=enough)
         except Violation as violation:
             self.violated(violation, f" (during {test})")
             return
-        level = (gamma / parts) ** STAGES
-        detectable = scale * float(np.sqrt(noncentrality(max(df, 1.0), level, growth=growth) / n0))
+        detectable = scale * math.sqrt(lam / n0)
         result = self.result(test, words, outcome, detectable, self.counts)
         details = result.details | {"effect_unit": unit}
         self.results.append(Result(**{**vars(result), "details": details}))

@@ -2,6 +2,7 @@
 
 Mixture  p(x) = sum_k w_k N(x; m_k, C_k), d dimensions: Gaussians, mixtures, every GRBM
 (1)      energy = -log p - log Z,  gradient = sum_k p(k | x) C_k^-1 (x - m_k)
+(1a)     equal C_k = C (Gaussians, GRBMs): log p(k | x) is affine in x, up to what all k share: two matrix products
 (2)      a.x has the law sum_k w_k N(a.m_k, a'C_k a): its distribution function turns a.x into U(0,1)
 (3)      Rosenblatt: u_1 = F(x_1), u_2 = F(x_2 | x_1): independent U(0,1)
 Line     p(x) = exp(-E(x)) / Z on the real line; Z and the distribution function by Simpson's rule on 2^17 intervals
@@ -70,14 +71,32 @@ class Mixture:
         """p(k | x), (n, k)."""
         return special.softmax(self.log_terms(x), axis=1)
 
+    @cached_property
+    def equal_shapes(self) -> bool:
+        """True if all C_k are one."""
+        return bool((self.covariances == self.covariances[0]).all())
+
     def gradient(self, x: Array) -> Array:
         """(1), (n, d)."""
+        if self.equal_shapes:
+            return self.equal_shapes_gradient(x)
         logs, pulls = self.terms(x)
         share = special.softmax(logs, axis=1)
         total = np.zeros_like(x)
         for k, pull in enumerate(pulls):
             total += share[:, k : k + 1] * pull
         return total
+
+    def equal_shapes_gradient(self, x: Array) -> Array:
+        """(1a), (n, d): C^-1 x - sum_k p(k | x) C^-1 m_k."""
+        precision = self.precisions[0]
+        pulls = self.means @ precision  # (k, d)
+        share = x @ pulls.T
+        share += np.log(self.weights) - 0.5 * (pulls * self.means).sum(axis=1)
+        share -= share.max(axis=1, keepdims=True)
+        np.exp(share, out=share)
+        share /= share.sum(axis=1, keepdims=True)
+        return x @ precision - share @ pulls
 
     def components(self, n: int, rng: np.random.Generator) -> Array:
         """n component numbers."""

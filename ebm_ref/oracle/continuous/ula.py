@@ -227,11 +227,26 @@ def check_ula(
     >>> check_ula(lambda x, seed: lecture(x, seed, 1.0), case, 0.3, profile="smoke").diagnosis[0].description
     'noise sqrt(eta) for sqrt(2 eta)'
     """
+    return ula_report(step, case, step_size, temperature, profile, seed, tests)
+
+
+def ula_report(
+    step: Step,
+    case: ContinuousCase,
+    step_size: Any,
+    temperature: float,
+    profile: str,
+    seed: int,
+    tests: tuple[str, ...] | None,
+    foregone: bool = False,
+) -> Report:
+    """``check_ula``; ``foregone`` (audits of wrong code only) leaves out stages whose outcome is certain."""
     from ebm_ref.oracle.continuous.ula_diagnosis import explain_ula
 
     case = with_kernel(case, "ula", step_size)
     temperature = require_positive("temperature", temperature)
-    session = ContinuousSession("check_ula", ContinuousCandidate(step, case), case, profile, seed, tuple(TESTS))  # type: ignore[arg-type]
+    candidate: Any = ContinuousCandidate(step, case)
+    session = ContinuousSession("check_ula", candidate, case, profile, seed, tuple(TESTS), foregone=foregone)  # type: ignore[arg-type]
     session.arguments = "" if step_size is None else f", step_size={np.asarray(step_size).tolist()}"
     session.arguments += f", temperature={temperature}" if temperature != 1.0 else ""
     white = Whitener(case, temperature)

@@ -27,7 +27,7 @@ from ebm_ref.oracle.statistics.evalues import MIXTURE
 from ebm_ref.oracle.statistics.residuals import Products, Regression, chi_square_p
 
 Array = np.ndarray
-STAYS, FEW, SOME, EDGE = 1e-3, 2**13, 2**15, 5
+STAYS, SCOUT, FEW, SOME, EDGE, BEHIND = 1e-3, 2**10, 2**13, 2**15, 5, 30.0
 
 
 def explain_ula(session: ContinuousSession, white: Whitener) -> tuple[Diagnosis, ...]:
@@ -36,14 +36,12 @@ def explain_ula(session: ContinuousSession, white: Whitener) -> tuple[Diagnosis,
     found = plain_cause(session, white, x, y)
     if found:
         return found
-    few = slice(0, FEW)
-    likely = {bug.id: law for bug in ULA_BUGS if (law := law_of(bug, session.case, white, x[few], y[few]))}
-    best = sorted(likely, key=lambda id: -likely[id][0])[:LISTED]
-    if any(bug.transition is not None for bug in ULA_BUGS if bug.id == best[0]):
+    best = likeliest(session.case, white, x, y)
+    if best and best[0].transition is not None:
         x, y = x[:SOME], y[:SOME]  # such a law takes long, and shows at once
     ranked = []
-    for bug in ULA_BUGS:
-        if bug.id in best and (law := law_of(bug, session.case, white, x, y)):
+    for bug in best:
+        if law := law_of(bug, session.case, white, x, y):
             ranked.append((law[0], bug.id, bug.description, law[1]))
     ranked = together(sorted(ranked, reverse=True))
     fitted = fit(session, white, x, y)
@@ -58,6 +56,27 @@ def explain_ula(session: ContinuousSession, white: Whitener) -> tuple[Diagnosis,
         for rank, (ratio, id, words, alive) in enumerate(ranked[:LISTED])
     )
     return found if found[0].explained and found[0].mistake != "fitted" else past_of_chain(session, white) or found
+
+
+def likeliest(case: ContinuousCase, white: Whitener, x: Array, y: Array) -> list[ContinuousBug]:
+    """The LISTED mistakes that explain some of the transitions best, the best first.
+
+    Laws that take long have to keep up: the true law trails another by BEHIND nats with a chance below e^-BEHIND.
+    """
+
+    def ratios(bugs: list[ContinuousBug], n: int) -> dict[ContinuousBug, float]:
+        laws = {bug: law_of(bug, case, white, x[:n], y[:n], judge=bug.transition is not None) for bug in bugs}
+        return {bug: law[0] for bug, law in laws.items() if law}
+
+    def keeping_up(found: dict[ContinuousBug, float], lead: float) -> list[ContinuousBug]:
+        return [bug for bug, ratio in found.items() if bug.transition is None or ratio > lead - BEHIND]
+
+    quick = [bug for bug in ULA_BUGS if bug.transition is None]
+    slow = [bug for bug in ULA_BUGS if bug.transition is not None]
+    slow = keeping_up(ratios(slow, SCOUT), max(ratios(quick, SCOUT).values(), default=0.0))
+    found = ratios(quick + slow, FEW)
+    left = keeping_up(found, max(found.values(), default=0.0))
+    return sorted(left, key=lambda bug: -found[bug])[:LISTED]
 
 
 def past_of_chain(session: ContinuousSession, white: Whitener) -> tuple[Diagnosis, ...]:

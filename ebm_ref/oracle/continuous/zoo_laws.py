@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import special
-from scipy.stats import qmc
 
 from ebm_ref.oracle.continuous.laws import CellLaw
 from ebm_ref.oracle.continuous.recipe import RATIOS, Outcome, Recipe, always, reference
@@ -23,6 +22,8 @@ TWO_STEPS, MANY_STEPS = 13, 15  # log_2 of the points
 
 def normals(d: int, log_points: int) -> Array:
     """2^log_points well spread standard normal vectors (M, d)."""
+    from scipy.stats import qmc  # a second to import, and only diagnoses ask for it
+
     n = 2**log_points
     return special.ndtri(qmc.Sobol(d, scramble=False).random(n) + 0.5 / n)
 
@@ -75,9 +76,11 @@ def stale_half(law: CellLaw) -> Array:
     return law.products(recipe, old)
 
 
-def marginal_steps(law: CellLaw) -> Array:
-    """(4)."""
+def marginal_steps(law: CellLaw) -> Array | None:
+    """(4); None for a single step, a change of the recipe with a law by quadrature."""
     recipe, case, nv = reference(law.case), law.case, law.case.n_visible
+    if recipe.n_inner == 1:
+        return None
     z = normals(recipe.n_inner * nv, MANY_STEPS)
     walk = []
     for start in law.starts:

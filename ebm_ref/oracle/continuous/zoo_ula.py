@@ -224,10 +224,16 @@ def truncated_density(r: Array) -> Array:
 def noise_first_density(recipe: Recipe, x: Array, end: Array) -> Array:
     """log density of x' = y - eta g(y), y = x + sqrt(2 eta) z: that of y over |det (1 - eta dg/dy)|."""
     y, d, h = end.copy(), end.shape[1], 1e-5
-    for _ in range(20):  # Newton: one step suffices where g is linear
-        slopes = [recipe.gradient(y + e) - recipe.gradient(y - e) for e in h * np.eye(d)]
-        J = np.eye(d) - recipe.eta[:, None] * np.stack(slopes, axis=2) / (2 * h)
-        y = y - np.linalg.solve(J, (y - recipe.eta * recipe.gradient(y) - end)[..., None])[..., 0]
+    J, rest = np.empty((len(y), d, d)), np.arange(len(y))
+    for _ in range(NEWTON):  # one step suffices where g is linear; rows that have arrived stay
+        at = y[rest]
+        slopes = [recipe.gradient(at + e) - recipe.gradient(at - e) for e in h * np.eye(d)]
+        J[rest] = np.eye(d) - recipe.eta[:, None] * np.stack(slopes, axis=2) / (2 * h)
+        move = np.linalg.solve(J[rest], (at - recipe.eta * recipe.gradient(at) - end[rest])[..., None])[..., 0]
+        y[rest] = at - move
+        rest = rest[(np.abs(move) > ARRIVED).any(axis=1)]
+        if not len(rest):
+            break
     log_det = np.linalg.slogdet(J)[1]
     return normal_density(y - x, recipe.eta) - log_det
 
@@ -263,7 +269,7 @@ def wrap_bug(id: str, number: int, words: str, wrap: Callable, test: str, **more
     return ContinuousBug(id, number, words, case, "ula", (test,), wrap=wrap, **more)
 
 
-NODES = 8
+NODES, NEWTON, ARRIVED = 8, 20, 1e-8  # of two_steps_density; steps of noise_first_density, and the last one's size
 WIDE, GRBM, DRIFT, SHAPE = "grbm_3x3", "grbm_2x2", "C1 drift", "C1 shape"
 ULA_BUGS: tuple[ContinuousBug, ...] = (
     recipe_bug("ula_noise_sqrt_eta", 51, "noise sqrt(eta) for sqrt(2 eta)", noise_by_step(0.5)),

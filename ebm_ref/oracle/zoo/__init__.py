@@ -7,6 +7,7 @@ the likelihood-ratio e-process S7 weighs against the claim; ``audit`` runs bugs 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -52,6 +53,9 @@ class Alternative:
     P: np.ndarray
 
 
+_FOUND: WeakKeyDictionary[Case | TableCase, tuple[Alternative, ...]] = WeakKeyDictionary()  # as long as a case lives
+
+
 def reference_step(case: Case | TableCase) -> Step:
     """The right ``step(states, seed)`` of a case, in plain NumPy.
 
@@ -92,6 +96,13 @@ def alternatives(case: Case | TableCase) -> tuple[Alternative, ...]:
     >>> "hidden_bias_omitted" in [a.id for a in found]
     True
     """
+    if case not in _FOUND:
+        _FOUND[case] = merged_alternatives(case)
+    return _FOUND[case]
+
+
+def merged_alternatives(case: Case | TableCase) -> tuple[Alternative, ...]:
+    """``alternatives``, computed."""
     merged: list[tuple[list[str], list[str], np.ndarray]] = []
     for id, words, P in known_matrices(case):
         if not np.isfinite(P).all() or np.abs(P - case.P).max() < 1e-9:
