@@ -41,7 +41,7 @@ class GaussNewton(Faithful):
     def hessian_vector(self, x, u):
         x, u = (self.network.rows("x", rows) for rows in (x, u))
         f, cache = self.network.forward(x)
-        f_bar_dot, x_bar_dot = self._head(x, f).dots(u, self.network.jvp(cache, u))
+        f_bar_dot, x_bar_dot = self._head(slice(None), x, f).dots(u, self.network.jvp(cache, u))
         return x_bar_dot + self.network.pullback(cache, f_bar_dot)
 
 
@@ -51,7 +51,7 @@ class ConstantCotangent(Faithful):
     def mixed_product(self, x, r, weights=None):
         x, r = (self.network.rows("x", rows) for rows in (x, r))
         f, cache = self.network.forward(x)
-        f_bar = weights[:, None] * self._head(x, f).f_bar
+        f_bar = weights[:, None] * self._head(slice(None), x, f).f_bar
         return self._like(self.network.rvjp(cache, r, f_bar, 0 * f_bar)[1])
 
 

@@ -47,14 +47,15 @@ def products(n: int) -> Callable:
 
 
 def overlaps(n: int) -> Callable:
-    """(2) for n terms from the k-th on, each lane's sum: g (UNITS, n, L)."""
+    """(2) for n terms from the k-th on, each lane's sum: g begins with (UNITS, n, L)."""
 
     def put(g, y, pitch, x, place, n_places, offset, k):
         L, rows = lanes(g.dtype), y.reshape(-1)
         for u in range(UNITS):
             images = rows[u * pitch : u * pitch + n_places * L].reshape(n_places, L)
             for v in range(n):
-                g.reshape(UNITS, n, L)[u, v] = (images * x[place[:, None] + offset[k + v] + np.arange(L)]).sum(axis=0)
+                terms = images * x[place[:, None] + offset[k + v] + np.arange(L)]  # (n_places, L)
+                g[(u * n + v) * L : (u * n + v + 1) * L] = terms.sum(axis=0)
 
     return put
 
@@ -300,6 +301,8 @@ def overlaps_tile(t, n_images, x, image, inside, plane, X, y, y_image, flat, Y, 
     count, pitch = min(L, n_images - t * L), len(flat) * L
     to_lanes(x, image[t], inside, X, plane)
     to_lanes(y, y_image[t], flat, Y[: units * pitch], pitch)
+    for i in range(units * pitch, len(Y)):
+        Y[i] = 0.0
     for u in range(0, units, UNITS):
         k = 0
         while k < K:

@@ -329,15 +329,11 @@ def _base(model, x):
     return (x * x).sum(axis=1) / (2 * model.base**2), x / model.base**2
 
 
-def _blocks(model, function, n: int) -> list[Any]:
-    return over_blocks(function, n, model.network.block)
-
-
 def _energy(model, x, head) -> np.ndarray:
     def part(n):
         return head(n, x[n], model.network.forward(x[n])[0]).e + _base(model, x[n])[0]
 
-    return np.concatenate(_blocks(model, part, len(x)))
+    return np.concatenate(over_blocks(part, len(x), model.network.block))
 
 
 def _energy_and_score(model, x, head) -> tuple[np.ndarray, np.ndarray]:
@@ -347,8 +343,8 @@ def _energy_and_score(model, x, head) -> tuple[np.ndarray, np.ndarray]:
         base, slope = _base(model, x[n])
         return line.e + base, -(line.x_bar + model.network.pullback(cache, line.f_bar) + slope)  # (1)
 
-    energy, score = (np.concatenate(some) for some in zip(*_blocks(model, part, len(x)), strict=True))
-    return energy, score
+    energies, scores = zip(*over_blocks(part, len(x), model.network.block), strict=True)
+    return np.concatenate(energies), np.concatenate(scores)
 
 
 def _weights(weights, n: int) -> np.ndarray:
@@ -366,11 +362,11 @@ def _energy_gradient(model, x, weights, head):
         f, cache = model.network.forward(x[n])
         return model.network.vjp(cache, w[n] * head(n, x[n], f).f_bar)[1]  # (2)
 
-    return _sum(_blocks(model, part, len(x)))
+    return functools.reduce(_sum, over_blocks(part, len(x), model.network.block))
 
 
-def _sum(gradients):
-    return functools.reduce(functools.partial(records.leafwise, np.add), gradients)
+def _sum(one, other):
+    return records.leafwise(np.add, one, other)
 
 
 def _tangents(model, x, x_dot, head, w, n):
@@ -385,17 +381,20 @@ def _tangents(model, x, x_dot, head, w, n):
 def _hessian_vector(model, x, u, head) -> np.ndarray:
     x, u = model.network.rows("x", x), model.network.rows("u", u)
     require_shape("u", u, *x.shape)
-    w = _weights(None, len(x))
 
     def part(n):
-        x_bar_dot, (pulled, _) = _tangents(model, x, u, head, w, n)
+        x_bar_dot, (pulled, _) = _tangents(model, x, u, head, _weights(None, len(x)), n)
         return x_bar_dot + pulled + _base(model, u[n])[1]  # (3)
 
-    return np.concatenate(_blocks(model, part, len(x)))
+    return np.concatenate(over_blocks(part, len(x), model.network.block))
 
 
 def _mixed_product(model, x, r, weights, head):
     x, r = model.network.rows("x", x), model.network.rows("r", r)
     require_shape("r", r, *x.shape)
     w = _weights(weights, len(x))
-    return _sum(_blocks(model, lambda n: _tangents(model, x, r, head, w, n)[1][1], len(x)))  # (4)
+
+    def part(n):
+        return _tangents(model, x, r, head, w, n)[1][1]  # (4)
+
+    return functools.reduce(_sum, over_blocks(part, len(x), model.network.block))

@@ -9,9 +9,10 @@ from laws_layers import generic, near, slope
 from members import ENERGIES, MLP, TINY_UNET
 
 import ebm_ref as er
+from ebm_ref.compile import set_num_threads
 from ebm_ref.errors import DomainError, ShapeError
 from ebm_ref.models import layers as nn
-from ebm_ref.models.record import leafwise, leaves
+from ebm_ref.models.record import flatten, leafwise, leaves
 
 
 @pytest.mark.parametrize("model", ENERGIES)
@@ -110,6 +111,51 @@ def test_networks_without_biases_are_homogeneous(form, degree):
         gradient = model.energy_gradient(x)
         total = sum((a * b).sum() for a, b in zip(leaves(model).values(), leaves(gradient).values(), strict=True))
         assert total == pytest.approx((6 if form == "square" else 3) * energy.sum(), rel=1e-11)
+
+
+# blocks of rows -------------------------------------------------------------------------------------------------------
+
+
+def everything(model, x, u, w) -> list[np.ndarray]:
+    """All that an energy computes of a batch."""
+    energy, score = model.energy_and_score(x)
+    gradients = (model.energy_gradient(x, w), model.mixed_product(x, u, w))
+    return [model.energy(x), energy, score, model.hessian_vector(x, u), *(flatten(g) for g in gradients)]
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_blocks_of_rows_change_nothing_and_threads_no_bit(labelled, monkeypatch):
+    """19 rows as 8 + 8 + 3 and at once; of a classifier each row keeps its label."""
+    x, u, w = generic((19, 20), 1), generic((19, 20), 2), generic((19,), 3)
+    y = np.arange(19) % 3
+
+    def results(block_bytes: int) -> list[np.ndarray]:
+        monkeypatch.setattr(er.nets, "BLOCK_BYTES", block_bytes)
+        if not labelled:
+            return everything(er.NetworkEnergy(er.nets.unet((1, 4, 5), (2, 3), seed=4), "inner"), x, u, w)
+        model = er.JointEnergy(er.nets.convnet((1, 4, 5), (2, 3), 3, seed=4))
+        gradients = (model.energy_gradient(x, w, y), model.mixed_product(x, u, w, y))
+        gradients = (*gradients, model.cross_entropy_gradient(x, y, w))
+        return [model.energy(x, y), *model.energy_and_score(x, y), *(flatten(g) for g in gradients)]
+
+    whole, parts = results(2**40), results(1)
+    for got, expected in zip(parts, whole, strict=True):
+        near(got, expected, 1e-13)
+    try:
+        for threads in (1, 3):
+            set_num_threads(threads)
+            assert all(np.array_equal(a, b) for a, b in zip(results(1), parts, strict=True))
+    finally:
+        set_num_threads(None)
+
+
+def test_rows_with_times_of_their_own_stay_together(monkeypatch):
+    monkeypatch.setattr(er.nets, "BLOCK_BYTES", 1)
+    times, x = np.linspace(0.0, 3.0, 11), generic((11, 15), 1)
+    model = er.NetworkEnergy(TINY_UNET, "inner")
+    together = er.nets.at_time(model, times).score(x)
+    for n, t in enumerate(times):
+        near(er.nets.at_time(model, t).score(x[n : n + 1]), together[n : n + 1], 1e-12)
 
 
 # JEM ------------------------------------------------------------------------------------------------------------------

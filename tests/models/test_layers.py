@@ -12,7 +12,7 @@ from members import LAYERS, LINEAR_3X2, SMALL_UNET, conv
 import ebm_ref as er
 from ebm_ref.compile import set_num_threads
 from ebm_ref.errors import DomainError, ShapeError
-from ebm_ref.kernels import activations
+from ebm_ref.kernels import activations, resize
 from ebm_ref.kernels import conv as kernels
 from ebm_ref.models import layers as nn
 from ebm_ref.models import record as records
@@ -102,6 +102,16 @@ def test_an_image_has_the_same_bits_in_any_batch_and_with_any_number_of_threads(
     again, cache = layer.forward(x[some])
     assert np.array_equal(again, y[some])
     assert np.array_equal(layer.pullback(cache, again), x_bar[some])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_compiled_resizing_equals_its_plain_twin(dtype):
+    x = generic((2, 3, 4, 6), 1).astype(dtype)
+    for r, q in ((2, 1), (2, 4), (3, 9)):
+        assert np.array_equal(resize.repeated(x, r, q), resize.repeated_plain(x, r, q))
+        y = generic((2, 3, 4 * r, 6 * r), 2).astype(dtype)
+        near(resize.summed(y, r, q), resize.summed_plain(y, r, q), 1e-15 if dtype == "float64" else 3e-7)
+        assert resize.summed(y, r, q).dtype == y.dtype
 
 
 # activations ----------------------------------------------------------------------------------------------------------
