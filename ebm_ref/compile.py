@@ -15,11 +15,13 @@ Four ideas.
 
 from __future__ import annotations
 
+import contextvars
 import hashlib
 import inspect
 import itertools
 import os
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -265,6 +267,31 @@ def _pool(n: int, pid: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n, thread_name_prefix=f"ebm_ref-{pid}")
 
 
+_here = threading.local()  # .alone: whether this thread works off a block, whose loops are then its own
+
+
+def over_blocks(function: Callable[[slice], Any], n: int, size: int) -> list[Any]:
+    """[function(block) for each block of ``size`` of n rows, a slice], blocks on the threads, their loops not.
+
+    For work of many small loops with memory of its own, which then stays in a core's cache.
+    """
+    blocks = [slice(start, start + size) for start in range(0, max(n, 1), size)]
+    n_threads = min(get_num_threads(), len(blocks))
+    if n_threads <= 1 or getattr(_here, "alone", False):
+        return [function(block) for block in blocks]
+
+    def alone(block: slice) -> Any:
+        _here.alone = True
+        try:
+            return function(block)
+        finally:
+            _here.alone = False
+
+    pool = _pool(n_threads, os.getpid())
+    jobs = [pool.submit(contextvars.copy_context().run, alone, block) for block in blocks]  # with NumPy's errstate
+    return [job.result() for job in jobs]
+
+
 def _ranges(body: Callable, compiled_body: Callable) -> Callable:
     """``chains(start, stop, *arrays)``; written out, since Numba inlines no call with a star.
 
@@ -293,7 +320,7 @@ def over_chains(body: Callable, *, flags: tuple[str, ...] = (), name: str = "") 
 
     def run(n_chains: int, *arrays: Any, work: float = 0) -> None:
         n = min(get_num_threads(), n_chains)
-        if n <= 1 or work < MIN_WORK_FOR_THREADS:
+        if n <= 1 or work < MIN_WORK_FOR_THREADS or getattr(_here, "alone", False):
             serial(0, n_chains, *arrays)
             return
         n_ranges = min(n_chains, RANGES_PER_THREAD * n)  # more than threads: a slow core takes fewer

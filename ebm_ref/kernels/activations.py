@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import expit
 
 from ebm_ref.compile import over_chains
+from ebm_ref.kernels.room import empty
 from ebm_ref.maths import activations as scalars
 
 RANGE = 16_384  # elements that one call of a body works on
@@ -72,7 +73,7 @@ def _run(which: str, name: str, alpha: float, *arrays: np.ndarray) -> np.ndarray
     """One of the three loops over arrays of one shape."""
     z = arrays[0]
     table = SINGLE if z.dtype == np.float32 and name in SINGLE else LOOPS
-    out = np.empty(z.shape, z.dtype)
+    out = empty(z.shape, z.dtype)
     flat = [np.ascontiguousarray(array, z.dtype).reshape(-1) for array in arrays]
     work = z.size * ELEMENT_WORK
     getattr(table[name], which)(-(-z.size // RANGE), *flat, z.dtype.type(alpha), out.reshape(-1), work=work)

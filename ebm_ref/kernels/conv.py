@@ -16,6 +16,7 @@ An image's numbers do not depend on the rest of the batch.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ebm_ref.kernels.panels import tiles
+from ebm_ref.kernels.room import empty
 from ebm_ref.kernels.windows import UNITS, lanes, run_overlaps, run_windows
 
 
@@ -79,11 +81,11 @@ class Plan(NamedTuple):
 
     plane: int  # numbers of a padded plane
     inside: np.ndarray  # (pixels of an image,): its place in the padded plane
+    pixels: np.ndarray  # (pixels of a result,): its place in the result
     place: np.ndarray  # (windows,): where a window begins
-    target: np.ndarray  # (windows,): its pixel of the result
+    target: np.ndarray  # (windows,): its place in the result
     offset: np.ndarray  # (terms,)
     parts: np.ndarray  # (parts, 4): windows q0 ... q1 - 1 have the terms k0 ... k1 - 1
-    order: np.ndarray  # (terms,): which rows of the kernel, as a matrix (all its terms, units), they take
 
 
 def _grid(rows, columns, pitch: int) -> np.ndarray:
@@ -100,9 +102,8 @@ def forward_plan(shape: tuple, kernel: tuple, stride: int, padding: int, L: int)
     inside = _grid(range(padding, padding + H), range(padding, padding + W), wide)
     place = _grid(range(0, stride * Ho, stride), range(0, stride * Wo, stride), wide)
     offset = (np.arange(C)[:, None] * high * wide + _grid(range(kernel[0]), range(kernel[1]), wide)).ravel()
-    n, K = len(place), len(offset)
-    parts = np.array([[0, n, 0, K]])
-    return Plan(high * wide * L, inside * L, place * L, np.arange(n) * L, offset * L, parts, np.arange(K))
+    pixels, parts = np.arange(len(place)) * L, np.array([[0, len(place), 0, len(offset)]])
+    return Plan(high * wide * L, inside * L, pixels, place * L, pixels, offset * L, parts)
 
 
 @lru_cache(maxsize=256)
@@ -111,52 +112,71 @@ def adjoint_plan(shape: tuple, kernel: tuple, stride: int, padding: int, size: t
     O, before, sides, phases = shape[0], [], [], []
     for n, m, k in zip(shape[1:], size, kernel, strict=True):
         taps, last = -(-k // stride), (m - 1 + padding) // stride
-        first = max(0, taps - 1 - padding // stride)  # zeros before and after
-        before.append(first)
-        sides.append(first + n + max(0, last - (n - 1)))
-        phases.append([_phase(r, m, k, stride, padding, first) for r in range(stride)])
+        before.append(max(0, taps - 1 - padding // stride))
+        sides.append(before[-1] + n + max(0, last - (n - 1)))
+        phases.append([_phase(r, m, k, stride, padding, before[-1]) for r in range(stride)])
     high, wide = sides
-    inside = _grid(range(before[0], before[0] + shape[1]), range(before[1], before[1] + shape[2]), wide)
-    place, target, offset, order, parts, q, k = [], [], [], [], [], 0, 0
-    for a, i, u, t in phases[0]:
-        for b, j, v, s in phases[1]:
-            place.append(_grid(i, j, wide))
-            target.append(_grid(a, b, size[1]))
-            offset.append((np.arange(O)[:, None] * high * wide - _grid(t, s, wide)).ravel())
-            order.append((np.arange(O)[:, None] * kernel[0] * kernel[1] + _grid(u, v, kernel[1])).ravel())
-            parts.append([q, q + len(place[-1]), k, k + len(order[-1])])
-            q, k = parts[-1][1::2]
-    place, target, offset, order = (np.concatenate(part).astype(np.int64) for part in (place, target, offset, order))
-    return Plan(high * wide * L, inside * L, place * L, target * L, offset * L, np.array(parts), order)
+    rows, columns = (range(first, first + n) for first, n in zip(before, shape[1:], strict=True))
+    inside = _grid(rows, columns, wide)
+    planes = np.arange(O)[:, None] * high * wide
+    found: list[tuple] = []  # of each part
+    for (a, i, t), (b, j, s) in itertools.product(*phases):
+        found.append((_grid(i, j, wide), _grid(a, b, size[1]), (planes - _grid(t, s, wide)).ravel()))
+    place, target, offset = (np.concatenate(part) * L for part in zip(*found, strict=True))
+    ends = np.cumsum([(len(windows), len(terms)) for windows, _, terms in found], axis=0)
+    begins = np.vstack([[0, 0], ends[:-1]])
+    parts = np.stack([begins, ends], axis=2).reshape(-1, 4)
+    return Plan(high * wide * L, inside * L, np.arange(size[0] * size[1]) * L, place, target, offset, parts)
 
 
 def _phase(r: int, size: int, k: int, stride: int, padding: int, before: int) -> tuple[np.ndarray, ...]:
-    """Of one axis: pixels a with (a + padding) mod stride = r, their i' in padded y, the u and t of (5)."""
+    """Of one axis: pixels a with (a + padding) mod stride = r, their i' in padded y, and the t of (5)."""
     pixels = np.arange((r - padding) % stride, size, stride)
-    u = np.arange(r, k, stride)
-    return pixels, (pixels + padding) // stride + before, u, np.arange(len(u))
+    return pixels, (pixels + padding) // stride + before, np.arange(len(range(r, k, stride)))
+
+
+@lru_cache(maxsize=64)
+def adjoint_order(shape: tuple, stride: int) -> np.ndarray:
+    """The terms of (5), phase by phase, as rows of the kernel of ``shape`` (O, C, kh, kw) with C moved to the end."""
+    O, _, kh, kw = shape
+    phases = itertools.product(*([np.arange(r, k, stride) for r in range(stride)] for k in (kh, kw)))
+    return np.concatenate([(np.arange(O)[:, None] * kh * kw + _grid(u, v, kw)).ravel() for u, v in phases])
 
 
 # The three products ---------------------------------------------------------------------------------------------------
 
 
-def _images(x: np.ndarray, L: int) -> np.ndarray:
-    """(tiles, L): where each image of flat x begins; the last one fills up the last tile."""
-    n = len(x)
-    return np.minimum(np.arange(-(-n // L) * L), n - 1).reshape(-1, L) * (x.size // n)
+class Rows(NamedTuple):
+    """A kernel w as the compiled loops read it (kernels/panels.tiles): a row for each term, (1) and (2)."""
+
+    forward: np.ndarray
+    adjoint: np.ndarray
 
 
-def _run(x: np.ndarray, plan: Plan, matrix: np.ndarray, bias: np.ndarray | None, out: np.ndarray) -> np.ndarray:
-    """out[n, o, target] = bias[o] + the sums of ``plan`` over x, weighted by matrix (terms, units)."""
-    x, dtype, L, units = np.ascontiguousarray(x), out.dtype, lanes(out.dtype), out.shape[1]
-    w = tiles(matrix[plan.order], dtype)
-    b, image, out_image = np.zeros(len(w) * UNITS, dtype), _images(x, L), _images(out, L)
+def kernel_rows(w: np.ndarray, stride: int) -> Rows:
+    """Of w (O, C, kh, kw)."""
+    matrix = w.transpose(0, 2, 3, 1).reshape(-1, w.shape[1])
+    return Rows(tiles(w.reshape(len(w), -1).T, w.dtype), tiles(matrix[adjoint_order(w.shape, stride)], w.dtype))
+
+
+@lru_cache(maxsize=64)
+def _images(n: int, size: int, L: int) -> np.ndarray:
+    """(tiles, L): where each of n images begins; the last one fills up the last tile."""
+    return np.minimum(np.arange(-(-n // L) * L), n - 1).reshape(-1, L) * size
+
+
+def _run(x: np.ndarray, plan: Plan, rows: np.ndarray, bias: np.ndarray | None, out: np.ndarray) -> np.ndarray:
+    """out[n, o, target] = bias[o] + the sums of ``plan`` over x, weighted by ``rows``."""
+    x, L, n = np.ascontiguousarray(x), lanes(out.dtype), len(x)
+    b = np.zeros(len(rows) * UNITS, out.dtype)
     if bias is not None:
-        b[:units] = bias
-    flat = np.arange(out.shape[2] * out.shape[3]) * L
+        b[: len(bias)] = bias
+    image, out_image = _images(n, x.size // n, L), _images(n, out.size // n, L)
+    X = empty((len(image), x.shape[1] * plan.plane), x.dtype)
+    Y = empty((len(image), len(b) * len(plan.pixels) * L), x.dtype)
     run_windows(
-        len(image), len(x), x.reshape(-1), image, plan.inside, plan.plane, out.reshape(-1), out_image, flat,
-        plan.place, plan.target, plan.offset, plan.parts, w, b, work=float(out.size) * len(plan.offset),
+        len(image), n, x.reshape(-1), image, plan.inside, plan.plane, X, out.reshape(-1), out_image, plan.pixels, Y,
+        plan.place, plan.target, plan.offset, plan.parts, rows, b, work=float(out.size) * len(plan.offset),
     )  # fmt: skip
     return out
 
@@ -167,39 +187,50 @@ def _compiled(*arrays: np.ndarray | None) -> bool:
     return all(a.dtype == given[0].dtype and a.dtype.kind == "f" and a.size for a in given)
 
 
-def correlate(x: np.ndarray, w: np.ndarray, stride: int, padding: int, bias: np.ndarray | None = None) -> np.ndarray:
-    """(1), plus bias[o] if given."""
+def correlate(
+    x: np.ndarray, w: np.ndarray, stride: int, padding: int, bias: np.ndarray | None = None, rows: Rows | None = None
+) -> np.ndarray:
+    """(1), plus bias[o] if given; ``rows`` = kernel_rows(w, stride), if at hand."""
     if not _compiled(x, w, bias):
         y = correlate_plain(x, w, stride, padding)
         return y if bias is None else y + bias[:, None, None]
     plan = forward_plan(x.shape[1:], w.shape[2:], stride, padding, lanes(x.dtype))
     size = (output_size(n, k, stride, padding) for n, k in zip(x.shape[2:], w.shape[2:], strict=True))
-    return _run(x, plan, w.reshape(len(w), -1).T, bias, np.empty((len(x), len(w), *size), x.dtype))
+    rows = rows or kernel_rows(w, stride)
+    return _run(x, plan, rows.forward, bias, empty((len(x), len(w), *size), x.dtype))
 
 
 def correlate_adjoint(
-    y: np.ndarray, w: np.ndarray, stride: int, padding: int, size: tuple[int, int], bias: np.ndarray | None = None
+    y: np.ndarray,
+    w: np.ndarray,
+    stride: int,
+    padding: int,
+    size: tuple[int, int],
+    bias: np.ndarray | None = None,
+    rows: Rows | None = None,
 ) -> np.ndarray:
-    """(2), images of height and width ``size``, plus bias[c] if given."""
+    """(2), images of height and width ``size``, plus bias[c] if given; ``rows`` as above."""
     if not _compiled(y, w, bias):
         x = adjoint_plain(y, w, stride, padding, size)
         return x if bias is None else x + bias[:, None, None]
     plan = adjoint_plan(y.shape[1:], w.shape[2:], stride, padding, tuple(size), lanes(y.dtype))
-    matrix = w.transpose(0, 2, 3, 1).reshape(-1, w.shape[1])
-    return _run(y, plan, matrix, bias, np.empty((len(y), w.shape[1], *size), y.dtype))
+    rows = rows or kernel_rows(w, stride)
+    return _run(y, plan, rows.adjoint, bias, empty((len(y), w.shape[1], *size), y.dtype))
 
 
 def kernel_gradient(x: np.ndarray, y: np.ndarray, kh: int, kw: int, stride: int, padding: int) -> np.ndarray:
     """(3), (O, C, kh, kw): sums over the images of a tile, then over tiles in their order."""
     if not _compiled(x, y):
         return kernel_gradient_plain(x, y, kh, kw, stride, padding)
-    L, O = lanes(x.dtype), y.shape[1]
+    L, O, n = lanes(x.dtype), y.shape[1], len(x)
     plan = forward_plan(x.shape[1:], (kh, kw), stride, padding, L)
     x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
-    image, n_pixels, terms = _images(x, L), y.shape[2] * y.shape[3], len(plan.offset)
-    out = np.empty((len(image), O, terms), x.dtype)
+    image, terms = _images(n, x.size // n, L), len(plan.offset)
+    out, g = empty((len(image), O, terms), x.dtype), empty((len(image), 3 * UNITS * L), x.dtype)
+    X = empty((len(image), x.shape[1] * plan.plane), x.dtype)
+    Y = empty((len(image), -(-O // UNITS) * UNITS * len(plan.pixels) * L), x.dtype)
     run_overlaps(
-        len(image), len(x), x.reshape(-1), image, plan.inside, plan.plane, y.reshape(-1), _images(y, L),
-        np.arange(n_pixels) * L, plan.place, plan.offset, out, work=float(y.size) * terms,
+        len(image), n, x.reshape(-1), image, plan.inside, plan.plane, X, y.reshape(-1), _images(n, y.size // n, L),
+        plan.pixels, Y, plan.place, plan.offset, g, out, work=float(y.size) * terms,
     )  # fmt: skip
     return out.sum(axis=0).reshape(O, x.shape[1], kh, kw)

@@ -286,21 +286,18 @@ def sum_windows(X, Y, pitch, place, target, offset, parts, w, b):
 sum_windows = jit(sum_windows)
 
 
-def windows_tile(t, n_images, x, image, inside, plane, out, out_image, flat, place, target, offset, parts, w, b):
-    """(1) of the images of tile t: from x into out, both flat."""
-    L, n_in, n_out = image.shape[1], len(x) // (n_images * len(inside)), len(out) // (n_images * len(flat))
-    X, Y = np.empty(n_in * plane, x.dtype), np.empty(len(b) * len(flat) * L, x.dtype)
+def windows_tile(t, n_images, x, image, inside, plane, X, out, out_image, flat, Y, place, target, offset, parts, w, b):
+    """(1) of the images of tile t: from x into out, both flat; X and Y, the planes of the tiles, are scratch."""
+    L, n_out, X, Y = image.shape[1], len(out) // (n_images * len(flat)), X[t], Y[t]
     to_lanes(x, image[t], inside, X, plane)
     sum_windows(X, Y, len(flat) * L, place, target, offset, parts, w, b)
     from_lanes(Y, out_image[t], flat, n_out, out)
 
 
-def overlaps_tile(t, n_images, x, image, inside, plane, y, y_image, flat, place, offset, out):
-    """(2) of the images of tile t, out[t, u, k] summed over them."""
-    L, units, K = image.shape[1], out.shape[1], len(offset)
-    count, pitch, padded_units = min(L, n_images - t * L), len(flat) * L, -(-units // UNITS) * UNITS
-    X, Y = np.empty(len(x) // n_images // len(inside) * plane, x.dtype), np.zeros(padded_units * pitch, x.dtype)
-    g, some = np.empty(UNITS * 3 * L, x.dtype), out[t]
+def overlaps_tile(t, n_images, x, image, inside, plane, X, y, y_image, flat, Y, place, offset, g, out):
+    """(2) of the images of tile t, out[t, u, k] summed over them; X, Y and g are scratch, Y with units to spare."""
+    L, units, K, X, Y, g, some = image.shape[1], out.shape[1], len(offset), X[t], Y[t], g[t], out[t]
+    count, pitch = min(L, n_images - t * L), len(flat) * L
     to_lanes(x, image[t], inside, X, plane)
     to_lanes(y, y_image[t], flat, Y[: units * pitch], pitch)
     for u in range(0, units, UNITS):

@@ -8,11 +8,10 @@
 (5) leaky ReLU z > 0 ? z : alpha z          z > 0 ? 1 : alpha         0 (almost everywhere)
 At the corner z = 0 of (4) and (5) the left branch holds.  [Elfwing et al. 2018; Clevert et al. 2016; Maas et al. 2013]
 
-(6) exp(-a) in single precision, a >= 0, without branches or calls, so that loops over it vectorise:
-    exp(-a) = 2^k exp(r),  k = round(-a / log 2),  |r| <= log(2)/2,  exp(r) by its Taylor sum of degree 7 (5e-9);
-    a > 87 counts as 87.  Adding 1.5 2^23 rounds to an integer, whose bits then stand lowest.
-(7) The same to 2e-7 with fewer operations: exp(-a) = 2^k 2^f,  k = round(-a / log 2),  |f| <= 1/2,  2^f by the
-    polynomial of degree 5 with 2^0 = 1 whose largest error is least, 9.3e-8; k is added to the exponent's bits.
+(6) exp(-a) in single precision to 2e-7, a >= 0, without branches or calls, so that loops over it vectorise:
+    exp(-a) = 2^k 2^f,  k = round(-a / log 2),  |f| <= 1/2,  2^f by the polynomial of degree 5 with 2^0 = 1 whose
+    largest error is least, 9.3e-8; a > 87 counts as 87.  Adding 1.5 2^23 rounds to an integer, whose bits then stand
+    lowest; they are added to the exponent's.
 """
 
 import math
@@ -21,22 +20,34 @@ import numpy as np
 
 from ebm_ref.compile import jit
 from ebm_ref.maths.scalars import sigmoid, softplus
+from ebm_ref.maths.smooth import exp_minus
+
+
+def logistic(z):
+    """sigmoid(z) without branches or calls; below exp(-708) it stays there."""
+    e = exp_minus(abs(z))
+    return (1.0 if z >= 0.0 else e) / (1.0 + e)
+
+
+logistic = jit(logistic)
 
 
 def silu(z, alpha):
     """(1)"""
-    return z * sigmoid(z)
+    return z * logistic(z)
 
 
 def silu_slope(z, alpha):
-    """(1)"""
-    s = sigmoid(z)
-    return s * (1.0 + z * sigmoid(-z))
+    """(1); 1-s = sigmoid(-z), without cancellation."""
+    e = exp_minus(abs(z))
+    s, rest = (1.0 if z >= 0.0 else e) / (1.0 + e), (e if z >= 0.0 else 1.0) / (1.0 + e)
+    return s * (1.0 + z * rest)
 
 
 def silu_curvature(z, alpha):
-    """(1); 1-s = sigmoid(-z), without cancellation."""
-    s, rest = sigmoid(z), sigmoid(-z)
+    """(1)"""
+    e = exp_minus(abs(z))
+    s, rest = (1.0 if z >= 0.0 else e) / (1.0 + e), (e if z >= 0.0 else 1.0) / (1.0 + e)
     return s * rest * (2.0 + z * (rest - s))
 
 
@@ -111,30 +122,15 @@ leaky_relu_curvature = jit(leaky_relu_curvature)
 # single precision -----------------------------------------------------------------------------------------------------
 
 ONE, TWO, LARGEST, MAGIC = np.float32(1.0), np.float32(2.0), np.float32(87.0), np.float32(12582912.0)
-LOG2E, LN2_HIGH, LN2_LOW = np.float32(1.0 / math.log(2.0)), np.float32(0.693359375), np.float32(-2.12194440e-4)
-C2, C3, C4, C5, C6, C7 = (np.float32(1.0 / math.factorial(n)) for n in range(2, 8))
+LOG2E = np.float32(1.0 / math.log(2.0))
 P1, P2, P3, P4, P5 = (
     np.float32(c)
     for c in (0.6931472149115924, 0.24022234624220784, 0.055503083622478105, 0.009671875061193068, 0.001340725909349319)
 )
-ONE_BITS = np.int32(0x3F800000)
-
-
-def exp_minus_single(a):
-    """(6), float32."""
-    a = np.float32(LARGEST if a > LARGEST else a)
-    shifted = np.float32(MAGIC - a * LOG2E)
-    k = shifted - MAGIC
-    r = (-a - k * LN2_HIGH) - k * LN2_LOW
-    series = ONE + r * (ONE + r * (C2 + r * (C3 + r * (C4 + r * (C5 + r * (C6 + r * C7))))))
-    return series * np.int32((shifted.view(np.int32) << np.int32(23)) + ONE_BITS).view(np.float32)
-
-
-exp_minus_single = jit(exp_minus_single)
 
 
 def exp_minus_roughly(a):
-    """(7), float32."""
+    """(6), float32."""
     t = np.float32((LARGEST if a > LARGEST else a) * LOG2E)
     shifted = np.float32(MAGIC - t)
     f = (MAGIC - shifted) - t
@@ -142,16 +138,17 @@ def exp_minus_roughly(a):
     return np.int32(power.view(np.int32) + (shifted.view(np.int32) << np.int32(23))).view(np.float32)
 
 
-exp_minus_roughly = jit(exp_minus_roughly, flags=("contract",), inlined=True)
+CONTRACT = ("contract",)  # the bounds are tested
+exp_minus_roughly = jit(exp_minus_roughly, flags=CONTRACT, inlined=True)
 
 
 def sigmoid_single(z):
     """1 / (1 + exp(-z)), float32."""
-    e = exp_minus_single(abs(z))
+    e = exp_minus_roughly(abs(z))
     return (ONE if z >= np.float32(0.0) else e) / (ONE + e)
 
 
-sigmoid_single = jit(sigmoid_single)
+sigmoid_single = jit(sigmoid_single, flags=CONTRACT)
 
 
 def silu_single(z, alpha):
@@ -171,5 +168,5 @@ def silu_curvature_single(z, alpha):
     return s * (ONE - s) * (TWO + z * (ONE - TWO * s))
 
 
-silu_single, silu_slope_single = jit(silu_single), jit(silu_slope_single)
-silu_curvature_single = jit(silu_curvature_single)
+silu_single, silu_slope_single = jit(silu_single, flags=CONTRACT), jit(silu_slope_single, flags=CONTRACT)
+silu_curvature_single = jit(silu_curvature_single, flags=CONTRACT)

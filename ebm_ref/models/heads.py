@@ -21,12 +21,14 @@ lecture has c = 1, others 1/2.  The base measure |x|^2/(2 s0^2) makes Z finite w
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import log_softmax, logsumexp, softmax
 
+from ebm_ref.compile import over_blocks
 from ebm_ref.errors import (
     DomainError,
     ShapeError,
@@ -38,8 +40,6 @@ from ebm_ref.errors import (
 )
 from ebm_ref.models import record as records
 from ebm_ref.models.record import record
-
-ROWS = 4096  # energies of more rows are computed this many at a time
 
 
 class Head(NamedTuple):
@@ -141,7 +141,7 @@ class NetworkEnergy:
 
     def energy(self, x) -> np.ndarray:
         """E(x) in nats, (batch,)."""
-        return _energy(self, self.network.rows("x", x), lambda n, x, f: self._head(x, f))
+        return _energy(self, self.network.rows("x", x), self._head)
 
     joint_energy = energy
     free_energy = energy
@@ -181,7 +181,7 @@ class NetworkEnergy:
         """Write an ``.npz`` file that ``ebm_ref.load`` reads back bit for bit."""
         records.save(self, path)
 
-    def _head(self, x, f) -> Head:
+    def _head(self, n, x, f) -> Head:
         return _scaled(FORMS[self.form](x, f), self.scale)
 
     def _like(self, network) -> NetworkEnergy:
@@ -246,8 +246,7 @@ class JointEnergy:
     def energy(self, x, y=None) -> np.ndarray:
         """E(x), or E(x, y), in nats, (batch,)."""
         x = self.network.rows("x", x)
-        labels = None if y is None else self._labels(y, len(x))
-        return _energy(self, x, lambda n, x, f: self._head(x, f, None if labels is None else labels[n]))
+        return _energy(self, x, self._heads(y, len(x)))
 
     def joint_energy(self, x) -> np.ndarray:
         """E(x), (batch,): rows hold no class."""
@@ -272,9 +271,9 @@ class JointEnergy:
         """(5): sum_n weights_n d/dtheta of -log p(y_n|x_n), a record."""
         y = self._labels(y, len(np.asarray(x)))
 
-        def head(x, f):
+        def head(n, x, f):
             f_bar = softmax(f, axis=1)
-            f_bar[np.arange(len(f)), y] -= 1.0
+            f_bar[np.arange(len(f)), y[n]] -= 1.0
             return Head(None, f_bar, 0.0, None)
 
         return self._like(_energy_gradient(self, x, weights, head))
@@ -303,18 +302,15 @@ class JointEnergy:
             raise DomainError(f"y: expected whole numbers from 0 to {self.n_classes - 1}, got {y}")
         return y.astype(np.int64)
 
-    def _head(self, x, f, y) -> Head:
-        return marginal(x, f) if y is None else joint(f, y)
-
     def _heads(self, y, n: int):
         labels = None if y is None else self._labels(y, n)
-        return lambda x, f: self._head(x, f, labels)
+        return lambda rows, x, f: marginal(x, f) if labels is None else joint(f, labels[rows])
 
     def _like(self, network) -> JointEnergy:
         return JointEnergy(network, self.base)
 
 
-# (1) to (4), for any head ---------------------------------------------------------------------------------------------
+# (1) to (4), for any head(n, x, f) of the rows n, a slice; blocks of rows go through the network together ------------
 
 
 def _scaled(head: Head, c: float) -> Head:
@@ -334,19 +330,21 @@ def _base(model, x):
 
 
 def _energy(model, x, head) -> np.ndarray:
-    """E of each row, a block of rows at a time; ``head`` is given the block's slice too."""
-    energy = np.empty(len(x))
-    for start in range(0, len(x), ROWS):
-        n = slice(start, start + ROWS)
-        energy[n] = head(n, x[n], model.network.forward(x[n])[0]).e + _base(model, x[n])[0]
-    return energy
+    def part(n):
+        return head(n, x[n], model.network.forward(x[n])[0]).e + _base(model, x[n])[0]
+
+    return np.concatenate(over_blocks(part, len(x), model.network.block))
 
 
 def _energy_and_score(model, x, head) -> tuple[np.ndarray, np.ndarray]:
-    f, cache = model.network.forward(x)
-    line = head(x, f)
-    base, slope = _base(model, x)
-    return line.e + base, -(line.x_bar + model.network.pullback(cache, line.f_bar) + slope)  # (1)
+    def part(n):
+        f, cache = model.network.forward(x[n])
+        line = head(n, x[n], f)
+        base, slope = _base(model, x[n])
+        return line.e + base, -(line.x_bar + model.network.pullback(cache, line.f_bar) + slope)  # (1)
+
+    energies, scores = zip(*over_blocks(part, len(x), model.network.block), strict=True)
+    return np.concatenate(energies), np.concatenate(scores)
 
 
 def _weights(weights, n: int) -> np.ndarray:
@@ -358,27 +356,45 @@ def _weights(weights, n: int) -> np.ndarray:
 
 def _energy_gradient(model, x, weights, head):
     x = model.network.rows("x", x)
-    f, cache = model.network.forward(x)
-    return model.network.vjp(cache, _weights(weights, len(x)) * head(x, f).f_bar)[1]  # (2)
+    w = _weights(weights, len(x))
+
+    def part(n):
+        f, cache = model.network.forward(x[n])
+        return model.network.vjp(cache, w[n] * head(n, x[n], f).f_bar)[1]  # (2)
+
+    return functools.reduce(_sum, over_blocks(part, len(x), model.network.block))
 
 
-def _tangents(model, x, x_dot, head, w):
-    """(x_bar_dot, rvjp) of (3) and (4)."""
+def _sum(one, other):
+    return records.leafwise(np.add, one, other)
+
+
+def _tangents(model, x, x_dot, head, w, n):
+    """(x_bar_dot, rvjp) of (3) and (4), of the rows n."""
     network = model.network
-    f, cache = network.forward(x)
-    line = head(x, f)
-    f_bar_dot, x_bar_dot = line.dots(x_dot, network.jvp(cache, x_dot))
-    return x_bar_dot, network.rvjp(cache, x_dot, w * line.f_bar, w * f_bar_dot)
+    f, cache = network.forward(x[n])
+    line = head(n, x[n], f)
+    f_bar_dot, x_bar_dot = line.dots(x_dot[n], network.jvp(cache, x_dot[n]))
+    return x_bar_dot, network.rvjp(cache, x_dot[n], w[n] * line.f_bar, w[n] * f_bar_dot)
 
 
 def _hessian_vector(model, x, u, head) -> np.ndarray:
     x, u = model.network.rows("x", x), model.network.rows("u", u)
     require_shape("u", u, *x.shape)
-    x_bar_dot, (pulled, _) = _tangents(model, x, u, head, 1.0)
-    return x_bar_dot + pulled + _base(model, u)[1]  # (3)
+
+    def part(n):
+        x_bar_dot, (pulled, _) = _tangents(model, x, u, head, _weights(None, len(x)), n)
+        return x_bar_dot + pulled + _base(model, u[n])[1]  # (3)
+
+    return np.concatenate(over_blocks(part, len(x), model.network.block))
 
 
 def _mixed_product(model, x, r, weights, head):
     x, r = model.network.rows("x", x), model.network.rows("r", r)
     require_shape("r", r, *x.shape)
-    return _tangents(model, x, r, head, _weights(weights, len(x)))[1][1]  # (4)
+    w = _weights(weights, len(x))
+
+    def part(n):
+        return _tangents(model, x, r, head, w, n)[1][1]  # (4)
+
+    return functools.reduce(_sum, over_blocks(part, len(x), model.network.block))

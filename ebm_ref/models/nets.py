@@ -16,7 +16,9 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import sys
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,11 +40,16 @@ from ebm_ref.models.layers import (
     TimeBias,
     Upsample,
     at_time,
+    has_row_times,
+    numbers_made,
     update_spectral_norms,
 )
 from ebm_ref.models.record import record
 
 __all__ = ("Network", "at_time", "convnet", "mlp", "unet", "update_spectral_norms")
+
+BLOCK_BYTES = 2**21  # what is kept of a block of rows, for about half of a core's caches
+FEWEST, MOST = 8, 4096  # rows of a block
 
 
 @record(single=True)
@@ -72,12 +79,12 @@ class Network:
         """d."""
         return math.prod(self.input_shape)
 
-    @property
+    @cached_property
     def n_outputs(self) -> int:
         """m."""
         return math.prod(self.layers.output_shape(self.input_shape))
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype:
         """float64 or float32: that of the parameters."""
         return next((leaf.dtype for leaf in records.leaves(self.layers).values()), np.dtype(np.float64))
@@ -85,6 +92,14 @@ class Network:
     def astype(self, dtype) -> Network:
         """The network in "float32" or "float64"."""
         return records.astype(self, dtype)
+
+    @cached_property
+    def block(self) -> int:
+        """How many rows go through the network together: what is kept of a block should stay in the cache."""
+        if has_row_times(self.layers):
+            return sys.maxsize
+        kept = numbers_made(self.layers, self.input_shape) * self.dtype.itemsize
+        return min(max(BLOCK_BYTES // kept // FEWEST, 1) * FEWEST, MOST)
 
     def rows(self, name: str, x) -> np.ndarray:
         """x as float64 rows (batch, d), from rows or from images."""

@@ -15,12 +15,12 @@ Layers compute in the precision of their input.  Networks of layers: ``ebm_ref.m
 
 from ebm_ref.models.layers.activation import Activation
 from ebm_ref.models.layers.conv import Conv2d, ConvTranspose2d
-from ebm_ref.models.layers.graph import Concat, Residual, Sequential
+from ebm_ref.models.layers.graph import Concat, Residual, Sequential, numbers_made
 from ebm_ref.models.layers.group_norm import GroupNorm
 from ebm_ref.models.layers.linear import Flatten, Linear
 from ebm_ref.models.layers.resize import AvgPool, MaxPool, Pad, Upsample
 from ebm_ref.models.layers.spectral_norm import SpectralNorm, update_spectral_norms
-from ebm_ref.models.layers.time_bias import TimeBias, at_time
+from ebm_ref.models.layers.time_bias import TimeBias, at_time, has_row_times
 
 LAYERS = (
     Activation, AvgPool, Concat, Conv2d, ConvTranspose2d, Flatten, GroupNorm, Linear, MaxPool, Pad, Residual,
@@ -30,5 +30,5 @@ LAYERS = (
 __all__ = (
     "LAYERS", "Activation", "AvgPool", "Concat", "Conv2d", "ConvTranspose2d", "Flatten", "GroupNorm", "Linear",
     "MaxPool", "Pad", "Residual", "Sequential", "SpectralNorm", "TimeBias", "Upsample", "at_time",
-    "update_spectral_norms",
+    "has_row_times", "numbers_made", "update_spectral_norms",
 )  # fmt: skip

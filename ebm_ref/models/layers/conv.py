@@ -15,10 +15,19 @@ Conv2d            y = W * x + b                            ConvTranspose2d    y 
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from ebm_ref.errors import DomainError, ShapeError, require_int, require_shape
-from ebm_ref.kernels.conv import correlate, correlate_adjoint, kernel_gradient, output_size
+from ebm_ref.kernels.conv import (
+    Rows,
+    correlate,
+    correlate_adjoint,
+    kernel_gradient,
+    kernel_rows,
+    output_size,
+)
 from ebm_ref.models import record as records
 from ebm_ref.models.record import record
 
@@ -52,11 +61,11 @@ class Conv2d:
 
     def forward(self, x):
         """(y, cache)."""
-        return correlate(x, self.W, self.stride, self.padding, self.b), x
+        return correlate(x, self.W, self.stride, self.padding, self.b, self._rows), x
 
     def pullback(self, cache, y_bar):
         """(1) x_bar."""
-        return correlate_adjoint(y_bar, self.W, self.stride, self.padding, cache.shape[2:])
+        return correlate_adjoint(y_bar, self.W, self.stride, self.padding, cache.shape[2:], rows=self._rows)
 
     def vjp(self, cache, y_bar):
         """(x_bar, gradient): (1), (2)."""
@@ -65,12 +74,16 @@ class Conv2d:
 
     def jvp(self, cache, x_dot):
         """(3) y_dot."""
-        return correlate(x_dot, self.W, self.stride, self.padding)
+        return correlate(x_dot, self.W, self.stride, self.padding, rows=self._rows)
 
     def rvjp(self, cache, x_dot, y_bar, y_bar_dot):
         """(4) (x_bar_dot, gradient_dot)."""
         W_bar_dot = kernel_gradient(x_dot, y_bar, *self._window) + kernel_gradient(cache, y_bar_dot, *self._window)
         return self.pullback(cache, y_bar_dot), self._gradient(W_bar_dot, y_bar_dot)
+
+    @cached_property
+    def _rows(self) -> Rows | None:
+        return kernel_rows(self.W, self.stride) if self.W.dtype.kind == "f" else None
 
     @property
     def _window(self) -> tuple[int, int, int, int]:
@@ -121,11 +134,11 @@ class ConvTranspose2d:
     def forward(self, x):
         """(y, cache)."""
         size = self._size(*x.shape[2:])
-        return correlate_adjoint(x, self.W, self.stride, self.padding, size, self.b), x
+        return correlate_adjoint(x, self.W, self.stride, self.padding, size, self.b, self._rows), x
 
     def pullback(self, cache, y_bar):
         """(1) x_bar."""
-        return correlate(y_bar, self.W, self.stride, self.padding)
+        return correlate(y_bar, self.W, self.stride, self.padding, rows=self._rows)
 
     def vjp(self, cache, y_bar):
         """(x_bar, gradient): (1), (2)."""
@@ -134,12 +147,17 @@ class ConvTranspose2d:
 
     def jvp(self, cache, x_dot):
         """(3) y_dot."""
-        return correlate_adjoint(x_dot, self.W, self.stride, self.padding, self._size(*x_dot.shape[2:]))
+        size = self._size(*x_dot.shape[2:])
+        return correlate_adjoint(x_dot, self.W, self.stride, self.padding, size, rows=self._rows)
 
     def rvjp(self, cache, x_dot, y_bar, y_bar_dot):
         """(4) (x_bar_dot, gradient_dot)."""
         W_bar_dot = kernel_gradient(y_bar, x_dot, *self._window) + kernel_gradient(y_bar_dot, cache, *self._window)
         return self.pullback(cache, y_bar_dot), self._gradient(W_bar_dot, y_bar_dot)
+
+    @cached_property
+    def _rows(self) -> Rows | None:
+        return kernel_rows(self.W, self.stride) if self.W.dtype.kind == "f" else None
 
     @property
     def _window(self) -> tuple[int, int, int, int]:

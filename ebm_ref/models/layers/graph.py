@@ -10,11 +10,13 @@ Concat      y = [x, f(x)] along the channels, axis 1
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ebm_ref.errors import ShapeError
+from ebm_ref.kernels.room import empty
 from ebm_ref.models import record as records
 from ebm_ref.models.record import record
 
@@ -144,7 +146,7 @@ class Concat:
     def forward(self, x):
         """(y, cache)."""
         y, cache = self.branch.forward(x)
-        return np.concatenate([x, y], axis=1), (x.shape[1], cache)
+        return _joined(x, y), (x.shape[1], cache)
 
     def pullback(self, cache, y_bar):
         """(4) x_bar."""
@@ -159,7 +161,7 @@ class Concat:
 
     def jvp(self, cache, x_dot):
         """(4) y_dot."""
-        return np.concatenate([x_dot, self.branch.jvp(cache[1], x_dot)], axis=1)
+        return _joined(x_dot, self.branch.jvp(cache[1], x_dot))
 
     def rvjp(self, cache, x_dot, y_bar, y_bar_dot):
         """(4) (x_bar_dot, gradient_dot)."""
@@ -167,6 +169,25 @@ class Concat:
         q, q_dot = (np.ascontiguousarray(part[:, n:]) for part in (y_bar, y_bar_dot))
         x_bar_dot, gradient = self.branch.rvjp(inner, x_dot, q, q_dot)
         return y_bar_dot[:, :n] + x_bar_dot, Concat(gradient)
+
+
+def _joined(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """[x, y] along the channels."""
+    n = x.shape[1]
+    both = empty((len(x), n + y.shape[1], *x.shape[2:]), np.result_type(x, y))
+    both[:, :n], both[:, n:] = x, y
+    return both
+
+
+def numbers_made(layer: Any, shape: tuple[int, ...]) -> int:
+    """How many numbers a layer, and those within it, make of one input."""
+    if isinstance(layer, Sequential):
+        total = 0
+        for part in layer.layers:
+            total, shape = total + numbers_made(part, shape), part.output_shape(shape)
+        return total
+    within = numbers_made(layer.branch, shape) if isinstance(layer, (Residual, Concat)) else 0
+    return within + math.prod(layer.output_shape(shape))
 
 
 def _require_layer(branch: Any) -> None:

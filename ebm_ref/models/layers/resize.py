@@ -13,31 +13,9 @@ from __future__ import annotations
 import numpy as np
 
 from ebm_ref.errors import ShapeError, require_int
+from ebm_ref.kernels.resize import blocks, repeated, summed
 from ebm_ref.models import record as records
 from ebm_ref.models.record import record
-
-
-def blocks(x: np.ndarray, r: int) -> np.ndarray:
-    """x as blocks of r x r, (N, C, H/r, r, W/r, r): a view."""
-    N, C, H, W = x.shape
-    return x.reshape(N, C, H // r, r, W // r, r)
-
-
-def repeated(x: np.ndarray, r: int) -> np.ndarray:
-    """(1)."""
-    N, C, H, W = x.shape
-    y = np.empty((N, C, H, r, W, r), x.dtype)
-    y[...] = x[:, :, :, None, :, None]
-    return y.reshape(N, C, H * r, W * r)
-
-
-def summed(y: np.ndarray, r: int) -> np.ndarray:
-    """(2)."""
-    parts = blocks(np.ascontiguousarray(y), r)
-    total = parts[:, :, :, 0, :, 0].copy()
-    for place in range(1, r * r):
-        total += parts[:, :, :, place // r, :, place % r]
-    return total
 
 
 def _pooled(name: str, shape: tuple[int, ...], r: int) -> tuple[int, ...]:
@@ -105,7 +83,7 @@ class AvgPool:
 
     def pullback(self, cache, y_bar):
         """(3) x_bar."""
-        return repeated(y_bar / self.size**2, self.size)
+        return repeated(y_bar, self.size, self.size**2)
 
     def vjp(self, cache, y_bar):
         """(x_bar, gradient)."""
@@ -113,7 +91,7 @@ class AvgPool:
 
     def jvp(self, cache, x_dot):
         """(3) y_dot."""
-        return summed(x_dot, self.size) / self.size**2
+        return summed(x_dot, self.size, self.size**2)
 
     def rvjp(self, cache, x_dot, y_bar, y_bar_dot):
         """(x_bar_dot, gradient_dot)."""

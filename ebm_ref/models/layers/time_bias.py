@@ -83,3 +83,11 @@ def at_time(network, t):
     bound = tuple(times.tolist()) if times.ndim else float(times)
     bind = lambda part: dataclasses.replace(part, t=bound) if isinstance(part, TimeBias) else part  # noqa: E731
     return records.partwise(bind, network)
+
+
+def has_row_times(part) -> bool:
+    """Whether ``at_time`` bound one time for each row of a batch."""
+    if isinstance(part, TimeBias):
+        return isinstance(part.t, tuple)
+    values = (getattr(part, field.name) for field in dataclasses.fields(part))
+    return any(has_row_times(inner) for value in values for inner in records.parts_of(value) or ())
