@@ -89,7 +89,7 @@ def torch_step(torch: Any, model: Any, data: np.ndarray, start: np.ndarray, n_st
 def differences(torch: Any, model: Any, data: np.ndarray, start: np.ndarray, n_steps: int) -> dict[str, float]:
     """Largest differences between ours and PyTorch's over the largest number: E, dE/dx, dE/dtheta, and one step.
 
-    Of the step: the negatives after ``n_steps`` with the same noise, and the update there.
+    Of the step: the negatives after ``n_steps`` with the same noise, and the update there, over the means in it.
     """
     energy = TorchEnergy(torch, sizes(model), leaves(model))
     dtype, stream, ours = model.network.dtype, ebm_ref.Stream(0, "negative"), estimator(n_steps, len(start))
@@ -103,21 +103,25 @@ def differences(torch: Any, model: Any, data: np.ndarray, start: np.ndarray, n_s
         gradients = torch.autograd.grad(loss, list(energy.weights.values()))
         return np.concatenate([gradient.numpy().ravel() for gradient in gradients])
 
-    update, buffer = ours.estimate(model, data, start)
-    pairs = {
-        "E": (model.energy(data), energy(rows).detach()),
-        "dE/dx": (-model.score(data), energy.input_gradient(rows)),
-        "negatives": (buffer[chosen], x),
+    found = {
+        "E": largest(model.energy(data), energy(rows).detach()),
+        "dE/dx": largest(-model.score(data), energy.input_gradient(rows)),
     }
     energy.require_gradients(True)
-    pairs["dE/dtheta"] = flatten(model.energy_gradient(data)), by_weights(energy(rows).sum())
-    pairs["update"] = flatten(update), by_weights(energy(x).mean() - energy(rows).mean())
-    return {what: largest(*map(np.asarray, pair)) for what, pair in pairs.items()}
+    gradient = by_weights(energy(rows).sum())
+    update, buffer = ours.estimate(model, data, start)
+    moved = by_weights(energy(x).mean() - energy(rows).mean())
+    return found | {
+        "dE/dtheta": largest(flatten(model.energy_gradient(data)), gradient),
+        "negatives": largest(buffer[chosen], x),
+        "update": largest(flatten(update), moved, np.abs(gradient).max() / len(data)),  # a difference of such means
+    }
 
 
-def largest(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """max |ours - theirs| / max |theirs|."""
-    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+def largest(ours: Any, theirs: Any, size: float = 0.0) -> float:
+    """max |ours - theirs| over max |theirs|, or over ``size``."""
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    return float(np.abs(ours - theirs).max() / (size or np.abs(theirs).max()))
 
 
 # The rows -------------------------------------------------------------------------------------------------------------

@@ -24,12 +24,14 @@ SAMPLERS = {
     "MALA": "mala(grbm, 0.1)",
     "HMC": "hmc(grbm, 0.1, 3)",
     "Gibbs-Langevin": "gibbs_langevin(grbm, [0.1])",
+    "ULA, MLP": "ula(mlp, 0.1)",
 }
 FIRST_CALLS = """
 import json, sys, time
 import numba
 import ebm_ref
 rbm, grbm, stream = ebm_ref.RBM.random(3, 2), ebm_ref.GRBM.random(3, 2), ebm_ref.Stream(0, "transition")
+mlp = ebm_ref.NetworkEnergy(ebm_ref.nets.mlp((3, 4, 1)), "scalar")
 numba.njit(lambda x: x + 1)(1)  # the compiler's own start
 seconds = {}
 for name, sampler in json.loads(sys.argv[1]).items():

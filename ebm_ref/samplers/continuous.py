@@ -244,7 +244,7 @@ def _network_target(model) -> CompiledTarget | None:
     bias = np.concatenate([np.r_[layer.b, np.zeros(padded(len(layer.b)) - len(layer.b), dtype)] for layer in linear])
     form, c = (FORMS[model.form], model.scale) if type(model) is NetworkEnergy else (MARGINAL, 1.0)
     numbers = np.array([form, c, 0.0 if model.base is None else model.base**-2.0, phi.alpha])
-    kind = f"{phi.function}_{dtype}" if phi.function == "silu" else phi.function
+    kind = "silu_single" if (phi.function, dtype) == ("silu", np.float32) else phi.function
     n_rows = padded(max(sizes[:-1])) + sum(map(padded, sizes[1:]))
     arguments = (forward, back, numbers, np.array(sizes), bias)
     return CompiledTarget(kind, arguments, -(-n_rows // PARTS), 0.25 * (forward.size + back.size))

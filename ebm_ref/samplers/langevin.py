@@ -113,11 +113,10 @@ class Langevin:
         target = continuous.compiled_target(self.model)
         if target is not None:
             return self._advance_compiled(target, state, stream, start, n)
-        return (
-            self._advance_adjusted(state, stream, start, n) if self.adjusted else self._drift(state, stream, start, n)
-        )
+        plain = self._advance_adjusted if self.adjusted else self._advance_unadjusted
+        return plain(state, stream, start, n)
 
-    def _drift(self, state: np.ndarray, stream: Stream, start: int, n: int) -> tuple[np.ndarray, Info]:
+    def _advance_unadjusted(self, state: np.ndarray, stream: Stream, start: int, n: int) -> tuple[np.ndarray, Info]:
         x, diverged = np.array(state), np.zeros(len(state), dtype=np.int64)
         for t in range(start, start + n):
             x, _ = self.step(x, self.draw(stream, t, len(x)))
