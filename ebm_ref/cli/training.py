@@ -45,7 +45,7 @@ def both(name: str, networks: str) -> str:
 @click.option(
     "--form",
     type=click.Choice(["inner", "residual", "square", "scalar"]),
-    help="A network's energy from its output f: x.f, |x - f|^2, |f|^2, f.  [default: inner, convnet scalar, cd residual]",
+    help="The energy from a network's f: x.f, |x - f|^2, |f|^2, f.  [default: inner, convnet scalar, cd residual]",
 )
 @click.option(
     "--estimator",
