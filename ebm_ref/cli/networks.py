@@ -35,6 +35,7 @@ ONE_LEVEL, LEVELS, SMALL = (
 )  # noise of score matching up to SMALL pixels; beyond: from, to, number
 ALONE, CD_STEP, CD_NOISE = 3, 0.02, 0.3  # one level draws by ALONE times as many steps; ULA and data noise of cd
 UPDATES = 2500  # about, by default
+CHECKPOINT_SECONDS = 60.0  # parameters of a large network take a second to write
 CLIP, CD_CLIP, CD_BETA1, AVERAGE = 10.0, 1.0, 0.5, 0.99
 
 
@@ -164,7 +165,7 @@ def train_network(
     with np.errstate(over="ignore", invalid="ignore"):  # fit says where a run left the finite numbers
         return ebm_ref.fit(
             start, recipe.rows(rows), recipe.learner(), optimizer, epochs, batch_size, seed, labels=labels,
-            checkpoint=checkpoint, progress=progress,
+            checkpoint=checkpoint, checkpoint_seconds=CHECKPOINT_SECONDS, progress=progress,
         )  # fmt: skip
 
 
