@@ -134,6 +134,7 @@ LAYERS = (
 MLP = {n: drawn(er.nets.mlp((2, 5, 4, n), "silu"), 70 + 10 * n) for n in (1, 2, 3)}
 TINY_CONVNET = drawn(er.nets.convnet((1, 4, 5), (2, 3), 1, activation="softplus", n_hidden=4), 120, 0.4)
 TINY_UNET = drawn(er.nets.unet((1, 3, 5), (2, 3), time_embedding=4, n_groups=1), 140, 0.4)
+TIMED_MLP = drawn(er.nets.mlp((2, 3, 2), time_embedding=4), 160)
 SPECTRAL = er.nets.mlp((2, 4, 2), "tanh", seed=3, spectral_norm=True)
 
 ENERGIES = (
@@ -145,5 +146,6 @@ ENERGIES = (
     pytest.param(er.NetworkEnergy(SPECTRAL, "inner"), id="spectral"),
     pytest.param(er.NetworkEnergy(TINY_CONVNET, "square"), id="convnet"),
     pytest.param(er.NetworkEnergy(er.nets.at_time(TINY_UNET, 1.5), "inner"), id="unet"),
+    pytest.param(er.NetworkEnergy(er.nets.at_time(TIMED_MLP, 0.7), "inner"), id="mlp_with_time"),
     pytest.param(er.JointEnergy(MLP[3], base=1.4), id="jem"),
 )  # deep energies E(x)
