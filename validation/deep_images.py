@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ SCRATCH = HERE / "data" / "deep_images"  # ignored by git
 FIGURES, PAGE, NUMBERS = HERE / "figures", HERE / "DEEP_IMAGES.md", HERE / "figures" / "deep_images.json"
 DRAWN, COMPLETED, EACH, SHOWN = 1000, 12, 4, 60
 DIGITS_TRAIN = 1297  # of 1,797, in a shuffled order; the other 500 are the test images
-WIDE = ("--hidden", "512", "--lr", "1e-3")
+WIDE = ("--model", "mlp", "--hidden", "512", "--lr", "1e-3", "--weight-decay", "0", "--average", "0.995")
 
 
 @dataclass(frozen=True)
@@ -45,50 +46,59 @@ class Setting:
 
 SETTINGS = {
     "digits": Setting("digits 8 x 8", 8, ("--model", "mlp", "--epochs", "200"), "left"),
-    "fashion-14": Setting("Fashion-MNIST 14 x 14", 14, ("--model", "mlp", *WIDE, "--epochs", "6"), "top"),
-    "fashion-28": Setting("Fashion-MNIST 28 x 28", 28, ("--model", "mlp", *WIDE, "--epochs", "4"), "top"),
+    "fashion-14": Setting("Fashion-MNIST 14 x 14", 14, (*WIDE, "--epochs", "7"), "top"),
+    "fashion-28": Setting("Fashion-MNIST 28 x 28", 28, (*WIDE, "--epochs", "3"), "top"),
 }
 
 
 @dataclass(frozen=True, eq=False)
-class Data:
-    """Images (n, pixels) in [0, 1], the features of the test images, and the classifier's accuracy on them."""
+class Judge:
+    """The features of images, those of all test images, and the classifier's accuracy on these."""
 
-    train: np.ndarray
-    test: np.ndarray
-    judge: Callable[[np.ndarray], np.ndarray]
+    features: Callable[[np.ndarray], np.ndarray]
     seen: np.ndarray
     accuracy: float
 
 
-def data_of(name: str) -> Data:
-    """The images of a setting and the classifier in whose features they are compared."""
+def images_of(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test images (n, pixels) in [0, 1]; digits: 1,297 and 500."""
     if name == "digits":
-        return digits()
-    side = SETTINGS[name].side
-    images, judge = load("fashion-mnist", side), features("fashion-mnist", side)
-    return Data(images.train, images.test, judge, judge.test, judge.accuracy)
+        images, _ = shuffled_digits()
+        return images[:DIGITS_TRAIN], images[DIGITS_TRAIN:]
+    images = load("fashion-mnist", SETTINGS[name].side)
+    return images.train, images.test
 
 
-def digits() -> Data:
-    """1,297 digits for training, 500 for the test; the classifier has 128 and 32 units."""
+def shuffled_digits() -> tuple[np.ndarray, np.ndarray]:
+    """(images, labels)."""
     raw = er.datasets.digits()
     order = np.argsort(er.Stream(0, "shuffle").uniform(0, (1, len(raw.labels)))[0])
-    images, labels = raw.images.reshape(-1, 64)[order], raw.labels[order]
-    train, test = images[:DIGITS_TRAIN], images[DIGITS_TRAIN:]
+    return raw.images.reshape(-1, 64)[order], raw.labels[order]
+
+
+def judge_of(name: str) -> Judge:
+    """The classifier in whose features images are compared."""
+    if name == "digits":
+        return judge_of_digits()
+    found = features("fashion-mnist", SETTINGS[name].side)
+    return Judge(found, found.test, found.accuracy)
+
+
+def judge_of_digits() -> Judge:
+    """A classifier with 128 and 32 units."""
+    images, labels = shuffled_digits()
     start = er.JointEnergy(er.nets.mlp((64, 128, 32, 10), seed=0))
-    rate = er.adam(er.CosineDecay(2e-3, 60 * 13))
-    model = er.fit(
-        start, train, er.cross_entropy(), rate, 60, 100, 0, labels=labels[:DIGITS_TRAIN], progress=False
-    ).model
+    rate, rows, classes = er.adam(er.CosineDecay(2e-3, 60 * 13)), images[:DIGITS_TRAIN], labels[:DIGITS_TRAIN]
+    model = er.fit(start, rows, er.cross_entropy(), rate, 60, 100, 0, labels=classes, progress=False).model
 
     def judge(x: np.ndarray) -> np.ndarray:
         for layer in model.network.layers.layers[:-1]:
             x = layer.forward(x)[0]
         return x
 
+    test = images[DIGITS_TRAIN:]
     right = model.class_probabilities(test).argmax(axis=1) == labels[DIGITS_TRAIN:]
-    return Data(train, test, judge, judge(test), float(right.mean()))
+    return Judge(judge, judge(test), float(right.mean()))
 
 
 def run(*arguments: str) -> float:
@@ -98,6 +108,19 @@ def run(*arguments: str) -> float:
     return time.process_time() - began
 
 
+def trained(name: str, train: np.ndarray) -> tuple[str, float | None]:
+    """The file of the model, and the processor seconds it took, None where a run was cut short and carried on."""
+    base = f"{SCRATCH}/{name}.{zlib.crc32(' '.join(SETTINGS[name].options).encode()):08x}"
+    model, checkpoint, seconds = (Path(f"{base}.{end}") for end in ("model.npz", "checkpoint.npz", "seconds.json"))
+    if not seconds.exists():
+        resumed = checkpoint.exists()
+        np.save(f"{base}.npy", train)
+        options = (*SETTINGS[name].options, "-o", str(model), "--checkpoint", str(checkpoint))
+        spent = run("train", "--data", f"{base}.npy", *options)
+        seconds.write_text(json.dumps(None if resumed else spent))
+    return str(model), json.loads(seconds.read_text())
+
+
 def measured(name: str) -> dict[str, Any]:
     """Train, draw, complete and measure one setting; the numbers, and the pictures in the scratch folder."""
     SCRATCH.mkdir(parents=True, exist_ok=True)
@@ -105,34 +128,34 @@ def measured(name: str) -> dict[str, Any]:
     done = base.with_suffix(".json")
     if done.exists() and (found := json.loads(done.read_text()))["options"] == list(how.options):
         return found
-    data = data_of(name)
-    file = {part: f"{base}.{part}.npy" for part in ("train", "test")}
-    np.save(file["train"], data.train)
-    np.save(file["test"], data.test[:COMPLETED])
-    model, checkpoint = f"{base}.model.npz", Path(f"{base}.checkpoint.npz")
-    resumed = checkpoint.exists()
-    spent = run("train", "--data", file["train"], *how.options, "-o", model, "--checkpoint", str(checkpoint))
+    train, test = images_of(name)
+    model, spent = trained(name, train)
     drawing = run("sample", model, "--chains", str(DRAWN), "-o", f"{base}.samples.npz")
+    np.save(f"{base}.test.npy", test[:COMPLETED])
     more = ("--known", how.known, "--rows", str(COMPLETED), "--each", str(EACH))
-    run("complete", model, "--data", file["test"], *more, "-o", f"{base}.completions.npz")
-    pictures = er.load(f"{base}.samples.npz").last.clip(0, 1)
-    chosen = np.argsort(er.Stream(0, "shuffle").uniform(0, (1, len(data.train)))[0])[:DRAWN]
+    run("complete", model, "--data", f"{base}.test.npy", *more, "-o", f"{base}.completions.npz")
+    judge, pictures = judge_of(name), er.load(f"{base}.samples.npz").last.clip(0, 1)
+    chosen = train[np.argsort(er.Stream(0, "shuffle").uniform(0, (1, len(train)))[0])[:DRAWN]]
+    np.save(f"{base}.real.npy", chosen[:SHOWN])
     found = {
-        "options": list(how.options), "frechet": er.frechet_distance(data.judge(pictures), data.seen),
-        "real": er.frechet_distance(data.judge(data.train[chosen]), data.seen), "accuracy": data.accuracy,
-        "grbm": grbm_of_digits(data) if name == "digits" else grbm_of_the_five_samplers(how.side),
-        "training_seconds": None if resumed else spent, "drawing_seconds": drawing,
+        "options": list(how.options), "frechet": er.frechet_distance(judge.features(pictures), judge.seen),
+        "real": er.frechet_distance(judge.features(chosen), judge.seen), "accuracy": judge.accuracy,
+        "grbm": grbm_of_digits(train, judge) if name == "digits" else grbm_of_the_five_samplers(how.side),
+        "training_seconds": spent, "drawing_seconds": drawing,
     }  # fmt: skip
     write_bytes(done, (json.dumps(found, indent=1) + "\n").encode())
     return found
 
 
-def grbm_of_digits(data: Data) -> float:
+def grbm_of_digits(train: np.ndarray, judge: Judge) -> float:
     """The GRBM that ``ebm-ref train --model grbm`` makes of the same rows, drawn as the README's gallery does."""
-    model, samples = f"{SCRATCH}/digits.grbm.npz", f"{SCRATCH}/digits.grbm.samples.npz"
-    run("train", "--model", "grbm", "--data", f"{SCRATCH}/digits.train.npy", "-o", model)
-    run("sample", model, "--means", "--chains", str(DRAWN), "-o", samples)
-    return er.frechet_distance(data.judge(er.load(samples).visible[:, -1].clip(0, 1)), data.seen)
+    base = f"{SCRATCH}/digits.grbm"
+    if not Path(f"{base}.samples.npz").exists():
+        np.save(f"{base}.npy", train)
+        run("train", "--model", "grbm", "--data", f"{base}.npy", "-o", f"{base}.model.npz")
+        run("sample", f"{base}.model.npz", "--means", "--chains", str(DRAWN), "-o", f"{base}.samples.npz")
+    pictures = er.load(f"{base}.samples.npz").visible[:, -1].clip(0, 1)
+    return er.frechet_distance(judge.features(pictures), judge.seen)
 
 
 def grbm_of_the_five_samplers(side: int) -> float:
@@ -152,7 +175,7 @@ def draw(name: str) -> Figure:
     with np.load(SCRATCH / f"{name}.completions.npz") as file:
         observed, known, completions = file["observed"], file["known"], file["completions"].clip(0, 1)
     masked = np.where(known, observed, 0.3)
-    drawn, real = er.load(SCRATCH / f"{name}.samples.npz").last.clip(0, 1), np.load(SCRATCH / f"{name}.train.npy")
+    drawn, real = er.load(SCRATCH / f"{name}.samples.npz").last.clip(0, 1), np.load(SCRATCH / f"{name}.real.npy")
     figure = Figure(figsize=(13, 8), layout="constrained")
     panels = figure.subplots(2, 2, height_ratios=(1, 1.25)).ravel()
     columns = [observed, masked, *np.moveaxis(completions, 1, 0)]

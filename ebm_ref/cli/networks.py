@@ -5,6 +5,8 @@ energy  scale e(x, f(x)) + |x|^2/2: the second term keeps Z finite, except for "
 score_matching  learning/annealed: one noise level for small images, several for large ones; the quickest to digits
 recovery        learning/recovery: diffusion recovery likelihood, T = 6
 cd              learning/replay: Langevin chains at temperature 1 from a replay buffer; the lecture's way
+In score_matching and cd a model's law is that of the data with noise; what is drawn has it taken away at the end, by
+E[x | x~] = x~ + sigma^2 score(x~) (learning/annealed (4)).
 The file of a model also says how it was trained, since a picture is drawn by the chains that the training had in mind.
 """
 
@@ -23,17 +25,18 @@ from ebm_ref.models.record import constants, leaves, sizes
 
 FORMS = {"mlp": "inner", "convnet": "scalar", "unet": "inner", "jem": "classes"}  # the default, of each network
 WIDTHS = {"mlp": 256, "convnet": 32, "unet": 16, "jem": 256}
-STEPS = {"score_matching": 20, "recovery": 30, "cd": 20, "jem": 20}  # Langevin steps, of an update or of a level
-RATES = {"score_matching": 2e-3, "recovery": 1e-3, "cd": 1e-3, "jem": 1e-3}
-TIME_EMBEDDING, BUFFER = 32, 2000
+STEPS = {"score_matching": 20, "recovery": 30, "cd": 30, "jem": 20}  # Langevin steps, of an update or of a level
+RATES = {"score_matching": 2e-3, "recovery": 1e-3, "cd": 3e-4, "jem": 3e-4}
+TIME_EMBEDDING, BUFFER = 32, 500
 ONE_LEVEL, LEVELS, SMALL = (
     0.5,
     (0.1, 2.5, 8),
     100,
 )  # noise of score matching up to SMALL pixels; beyond: from, to, number
-ALONE, CD_STEP, CD_NOISE = 3, 0.01, 0.3  # one level draws by ALONE times as many steps; ULA and data noise of cd
+ALONE, CD_STEP, CD_NOISE = 3, 0.02, 0.3  # one level draws by ALONE times as many steps; ULA and data noise of cd
 UPDATES = 2500  # about, by default
-CLIP, AVERAGE = 10.0, 0.99
+CHECKPOINT_SECONDS = 60.0  # parameters of a large network take a second to write
+CLIP, CD_CLIP, CD_BETA1, AVERAGE = 10.0, 1.0, 0.5, 0.99
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,8 @@ def shape_of(n_pixels: int) -> tuple[int, int]:
 
 def build(kind: str, form: str | None, width: int | None, recipe: Recipe, n_classes: int, seed: int) -> Any:
     """A deep energy with fresh weights, in float32."""
-    form, n, shape = form or FORMS[kind], math.prod(recipe.shape), (1, *recipe.shape)
+    form = form or ("residual" if recipe.estimator == "cd" else FORMS[kind])
+    n, shape = math.prod(recipe.shape), (1, *recipe.shape)
     width, n_outputs = width or WIDTHS[kind], {"scalar": 1, "classes": n_classes}.get(form, n)
     more: dict[str, Any] = {"time_embedding": TIME_EMBEDDING if recipe.levels > 1 else 0, "dtype": "float32"}
     if kind == "unet":
@@ -152,16 +156,16 @@ def train_network(
     per_epoch = -(-len(rows) // min(batch_size, len(rows)))
     epochs = max(1, round(UPDATES / per_epoch)) if epochs is None else epochs
     rate = ebm_ref.CosineDecay(lr or RATES[recipe.estimator], max(1, epochs * per_epoch))
-    adam = ebm_ref.adam(rate, weight_decay=weight_decay)
-    optimizer = ebm_ref.averaged(
-        ebm_ref.clipped(adam, CLIP if clip is None else clip), AVERAGE if average is None else average
-    )
+    adam = ebm_ref.adam(rate, 0.9 if recipe.has_levels else CD_BETA1, weight_decay=weight_decay)
+    if clip is None:
+        clip = CLIP if recipe.has_levels else CD_CLIP
+    optimizer = ebm_ref.averaged(ebm_ref.clipped(adam, clip), AVERAGE if average is None else average)
     n_classes = 0 if labels is None else int(labels.max()) + 1
     start = build(kind, form, width, recipe, n_classes, seed)
     with np.errstate(over="ignore", invalid="ignore"):  # fit says where a run left the finite numbers
         return ebm_ref.fit(
             start, recipe.rows(rows), recipe.learner(), optimizer, epochs, batch_size, seed, labels=labels,
-            checkpoint=checkpoint, progress=progress,
+            checkpoint=checkpoint, checkpoint_seconds=CHECKPOINT_SECONDS, progress=progress,
         )  # fmt: skip
 
 
@@ -170,8 +174,13 @@ def draw(model: Any, recipe: Recipe, n: int, n_steps: int, seed: int, progress: 
     if recipe.has_levels:
         return recipe.data(recipe.learner().sample(model, n, seed))
     start = ebm_ref.Stream(seed, "noise_start").normal(0, (n, model.n_visible))
-    chain = ebm_ref.sample(langevin(model), start, n_steps, seed, thin=max(1, n_steps), progress=progress)
-    return recipe.data(chain.last)
+    noisy = ebm_ref.sample(langevin(model), start, n_steps, seed, thin=max(1, n_steps), progress=progress).last
+    return recipe.data(denoised(model, noisy))
+
+
+def denoised(model: Any, noisy: np.ndarray) -> np.ndarray:
+    """The mean of the images given what cd's chains drew."""
+    return noisy + CD_NOISE**2 * model.score(noisy)
 
 
 def complete(
@@ -182,5 +191,6 @@ def complete(
     if recipe.has_levels:
         completed = recipe.learner().complete(model, rows, known, seed)
     else:
-        completed = ebm_ref.complete(langevin(model), rows, known, n_steps, seed, progress=progress)
+        held = rows + CD_NOISE * ebm_ref.Stream(seed, "data_noise").normal(0, rows.shape)
+        completed = denoised(model, ebm_ref.complete(langevin(model), held, known, n_steps, seed, progress=progress))
     return np.where(known, observed, recipe.data(completed))

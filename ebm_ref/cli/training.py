@@ -45,7 +45,7 @@ def both(name: str, networks: str) -> str:
 @click.option(
     "--form",
     type=click.Choice(["inner", "residual", "square", "scalar"]),
-    help="A network's energy from its output f: x.f, |x - f|^2, |f|^2 or f.  [default: inner, convnet scalar]",
+    help="The energy from a network's f: x.f, |x - f|^2, |f|^2, f.  [default: inner, convnet scalar, cd residual]",
 )
 @click.option(
     "--estimator",
@@ -58,7 +58,9 @@ def both(name: str, networks: str) -> str:
 @click.option("--epochs", type=natural, help=both("epochs", "as many as make about 2,500 updates"))
 @click.option("--batch-size", default=100, show_default=True, type=positive)
 @click.option(
-    "--lr", type=float, help=f"Learning rate; falls by a cosine but for the RBM.  {both('lr', '0.002 or 0.001')}"
+    "--lr",
+    type=float,
+    help=f"Learning rate; falls by a cosine but for the RBM.  {both('lr', '0.002, recovery 0.001, cd 0.0003')}",
 )
 @click.option("--momentum", default=0.5, show_default=True, help="Of the RBM's stochastic gradient.")
 @click.option("--weight-decay", default=1e-4, show_default=True, help="On the weights, never on biases.")
@@ -69,7 +71,7 @@ def both(name: str, networks: str) -> str:
     " in [-1, 1]  [default: 0.5 alone, else 0.1]",
 )
 @click.option("--levels", type=positive, help="Noise levels of score_matching.  [default: 1 to 100 pixels, else 8]")
-@click.option("--clip", type=float, help="Largest norm of a network's gradient.  [default: 10]")
+@click.option("--clip", type=float, help="Largest norm of a network's gradient.  [default: 10, cd 1]")
 @click.option(
     "--average", type=float, help="Decay of the mean of a network's parameters, the one written. [default: 0.99]"
 )

@@ -14,7 +14,8 @@ def tiny(tmp_path, monkeypatch):
     grey = np.random.default_rng(0).random((40, 16))
     setting = di.Setting("noise 4 x 4", 4, ("--model", "mlp", "--hidden", "3", "--epochs", "1", "--quiet"), "top")
     monkeypatch.setattr(di, "SETTINGS", {"noise": setting})
-    monkeypatch.setattr(di, "data_of", lambda name: di.Data(grey[:30], grey[30:], lambda x: x, grey[30:], 1.0))
+    monkeypatch.setattr(di, "images_of", lambda name: (grey[:30], grey[30:]))
+    monkeypatch.setattr(di, "judge_of", lambda name: di.Judge(lambda x: x, grey[30:], 1.0))
     monkeypatch.setattr(di, "grbm_of_the_five_samplers", lambda side: 2.0)
     for name, value in (("SCRATCH", tmp_path), ("FIGURES", tmp_path), ("DRAWN", 20), ("COMPLETED", 4)):
         monkeypatch.setattr(di, name, value)
