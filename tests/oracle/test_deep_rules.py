@@ -45,7 +45,9 @@ def test_losses_of_the_package():
     rule = given_to(rules.denoising(0.375), (x, z))
     assert_right(lambda x, z: negated(estimator.estimate(model, x, None, seed=3, update=2)[0]), case, rule)
 
-    still = er.langevin_cd(lambda m: Mover(m, lambda states: states), 1, buffer_size=6, restart=0.0, energy_penalty=0.125)
+    still = er.langevin_cd(
+        lambda m: Mover(m, lambda states: states), 1, buffer_size=6, restart=0.0, energy_penalty=0.125
+    )
     rule = given_to(rules.contrastive(0.125), (x, x[::-1].copy()))
     assert_right(lambda p, n: negated(still.estimate(model, p, n, seed=1)[0]), case, rule)
 
@@ -94,7 +96,9 @@ def test_replay_and_averaging_of_the_package():
     assert_right(buffered, case, rules.replay())
     W, b = cases.named("linear_inner").parameters
     optimiser = er.averaged(er.sgd(1.0), 0.875)
-    record = lambda a: er.nets.Network(Linear(a, b), (3,))
+
+    def record(a):
+        return er.nets.Network(Linear(a, b), (3,))
 
     def averaged(average, new):
         state = optimiser.init(record(average))
