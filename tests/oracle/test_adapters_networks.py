@@ -32,7 +32,7 @@ def test_torch_networks_are_energies():
             assert report.passed, str(report)
     with pytest.raises(ShapeError, match="expected 4 parameters"):
         adapters.torch_energy(Square(), case=cases.named("mlp_inner"))
-    with pytest.raises(ShapeError, match=r"expected \(3, 4\) for 0.linear.W"):
+    with pytest.raises(ShapeError, match=r"expected \(4, 3\) for 0.linear.W"):
         adapters.torch_energy(Square(), case=cases.named("mlp_scalar"))
     own = cases.energy_of(f.energy, case.points)
     assert check_gradient(f.gradient, own).passed
