@@ -338,6 +338,17 @@ def test_zoo_of_annealers(run, tmp_path):
     assert rows["ratio_sign"]["expected"] == ["Z1"]
 
 
+def test_zoo_of_deep_energies(run, tmp_path):
+    some = ("--bug", "vjp_missing", "--bug", "noise_order", "--bug", "spectral_norm_in_evaluation")
+    status, out, _ = run("zoo", "--profile", "smoke", *some, "--out", "z", "--quiet")
+    assert status == HOLDS, out
+    assert "wrong deep energies" in out
+    assert (tmp_path / "z" / "kill_matrix_deep.png").stat().st_size > 1000
+    rows = {row["id"]: row for row in json.loads((tmp_path / "z" / "zoo.json").read_text())["rows"]}
+    assert all(row["kind"] == "deep" and row["named"] for row in rows.values())
+    assert rows["spectral_norm_in_evaluation"]["killed_by"][:2] == ["D1", "D7"]
+
+
 def test_zoo_with_a_survivor(run):
     status, out, _ = run("zoo", "--profile", "smoke", "--bug", "colder_1", "--quiet")
     assert status == FAILS

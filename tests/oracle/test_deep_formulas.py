@@ -20,10 +20,10 @@ def test_the_package_is_right(name, dtype):
     joint = case.form == "joint"
     energy = (lambda x, y: model.energy(x, y).astype(single)) if joint else lambda x: model.energy(x).astype(single)
     slope = (lambda x, y: -model.score(x, y)) if joint else lambda x: -model.score(x)
-    if joint:
-        by_weights = lambda x, y, w: arrays(model.energy_gradient(x, w, y))
-    else:
-        by_weights = lambda x, w: arrays(model.energy_gradient(x, w))
+
+    def by_weights(x, *rest):
+        return arrays(model.energy_gradient(x, rest[-1], *rest[:-1]))
+
     for report in (
         check_energy(energy, case),
         check_gradient(lambda *a: slope(*a).astype(single), case, of="state"),
@@ -48,7 +48,10 @@ def test_second_derivatives_are_the_packages(name):
 def test_numbers_carry_derivatives_and_rounding():
     x = Var(Dual(Bounded(0.7), 1.0))
     (slope,) = gradient(log(exp(x) + 1) * power(x, 0.5) / 3, [x])
-    f = lambda v: np.log1p(np.exp(v)) * np.sqrt(v) / 3
+
+    def f(v):
+        return np.log1p(np.exp(v)) * np.sqrt(v) / 3
+
     h = 1e-4
     np.testing.assert_allclose(slope.v.v, (f(0.7 + h) - f(0.7 - h)) / (2 * h), rtol=1e-7)
     np.testing.assert_allclose(slope.t.v, (f(0.7 + h) - 2 * f(0.7) + f(0.7 - h)) / h**2, rtol=1e-5)
@@ -91,14 +94,17 @@ def test_a_time_embedding_is_a_function_of_x():
     assert check_energy(package_model(case).energy, case).passed
 
 
-# energies that no reference is known of ---------------------------------------------------------------------------------
+# energies that no reference is known of -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_gradients_against_their_own_energy(dtype):
     model = er.NetworkEnergy(er.nets.mlp((5, 16, 5)), "inner").astype(dtype)
     points = er.Stream(5, "user").normal(0, (3, 5))
-    network = lambda x: model.network.forward(model.network.rows("x", x))[0]
+
+    def network(x):
+        return model.network.forward(model.network.rows("x", x))[0]
+
     case = cases.energy_of(model.energy, points, network=network, form="inner")
     right = check_gradient(lambda x: -model.score(x).reshape(x.shape), case)
     assert right.passed, str(right)
@@ -143,13 +149,19 @@ def test_energies_that_are_no_function_of_a_row():
         return (x**2).sum(axis=1) + 1e-6 * len(calls)
 
     x = cases.named("mlp_inner").points
-    coupled = lambda x: ((x - x.mean(axis=0)) ** 2).sum(axis=1)
+
+    def coupled(x):
+        return ((x - x.mean(axis=0)) ** 2).sum(axis=1)
+
     for f, mistake in ((counted, "changes_between_calls"), (coupled, "rows_coupled"),
                        (lambda x: (x**2).sum(), "reduced")):  # fmt: skip
         report = check_energy(f, cases.energy_of(f, x))
         assert not report.passed
         assert report.diagnosis[0].mistake == mistake, str(report)
-    noisy = lambda x: (x**2).sum(axis=1) + np.sin(1e9 * np.exp(x[:, 0] + 2 * x[:, 1] + 3 * x[:, 2]))
+
+    def noisy(x):
+        return (x**2).sum(axis=1) + np.sin(1e9 * np.exp(x[:, 0] + 2 * x[:, 1] + 3 * x[:, 2]))
+
     assert check_gradient(lambda x: 2 * x, cases.energy_of(noisy, x)).results[0].verdict == "skip"
     with pytest.raises(DomainError, match="network: expected the function"):
         cases.energy_of(noisy, x, form="inner")

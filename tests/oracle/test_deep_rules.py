@@ -96,7 +96,9 @@ def test_replay_and_averaging_of_the_package():
     assert_right(buffered, case, rules.replay())
     W, b = cases.named("linear_inner").parameters
     optimiser = er.averaged(er.sgd(1.0), 0.875)
-    record = lambda a: er.nets.Network(Linear(a, b), (3,))
+
+    def record(a):
+        return er.nets.Network(Linear(a, b), (3,))
 
     def averaged(average, new):
         state = optimiser.init(record(average))

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from vectors_binary import correct
 from vectors_continuous import continuous
+from vectors_deep import deep
 
 from ebm_ref.errors import BackendError, DomainError
 from ebm_ref.oracle import vectors
@@ -30,6 +31,7 @@ from ebm_ref.oracle.vectors import (
 NAMES = (
     "bernoulli_rbm.json",
     "boltzmann_machine.json",
+    "deep_energies.json",
     "gaussian_bernoulli_rbm.json",
     "langevin.json",
     "philox4x32.json",
@@ -38,6 +40,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "verify_vectors.js"
 
 
 def everything(quantity, model, given):
+    if quantity.startswith("deep_"):
+        return deep(quantity, model, given)
     answer = continuous(quantity, model, given)
     return correct(quantity, model, given) if answer is NotImplemented else answer
 
@@ -95,7 +99,7 @@ def test_the_schema_refuses_a_broken_file():
     assert list(jsonschema.Draft202012Validator(schema).iter_errors(contents))
 
 
-@pytest.mark.parametrize("name", NAMES[:4])
+@pytest.mark.parametrize("name", NAMES[:5])
 def test_decimals_and_hex_floats_are_the_same_numbers(name):
     for group in json.loads((vectors.SHIPPED / name).read_text())["testGroups"]:
         for test in group["tests"]:

@@ -10,7 +10,15 @@ from pathlib import Path
 
 from validation.peers import table
 
-MODULES = ("sklearn_rbm", "thrml_gibbs", "blackjax_chains", "torchebm_langevin", "torch_rbm", "jax_rbm")
+MODULES = (
+    "sklearn_rbm",
+    "thrml_gibbs",
+    "blackjax_chains",
+    "torchebm_langevin",
+    "torch_rbm",
+    "jax_rbm",
+    "deep_energies",
+)
 
 
 def rows_of(module: str, seed: int) -> list[table.Row]:

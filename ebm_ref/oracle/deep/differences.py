@@ -6,8 +6,8 @@
 (4) noise of E from the 4th to 6th differences of seven values close together: that is what the precision really is,
     whatever the type of the answer says.                                                  [Hamming; More & Wild 2011]
 (5) a value that those at smaller h contradict is off by as much: kinks (ReLU) nearby
-(6) a kink at x itself: with S(h) = (E(x + h d) - 2 E(x) + E(x - h d))/h, 2 S(h/2) - S(h) is the jump of the slope, and of
-    third order in h where E is smooth
+(6) a kink at x itself: with S(h) = (E(x + h d) - 2 E(x) + E(x - h d))/h, 2 S(h/2) - S(h) is the jump of the slope,
+    and of third order in h where E is smooth
 Allowed: 16 times (3), twice (6), and the noise of E relative to |E| in the terms of the gradient.
 
 Sources: Ridders 1982 for (2), (3).
@@ -15,6 +15,7 @@ Sources: Ridders 1982 for (2), (3).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -158,9 +159,10 @@ def chosen(values: Array, errors: Array, jump: Array) -> tuple[Array, Array]:
 
 
 def kink(gaps: list[Array]) -> Array:
-    """(6): the jump of the slope, 0 where it shrinks with h."""
-    last, before = (np.abs(2.0 * gaps[j] - gaps[j - 1]) for j in (-1, -2))
-    return np.where(last > 0.25 * before, last, 0.0)
+    """(6): the jump of the slope, 0 where it shrinks with h; a kink at h/3 hides in one of two steps."""
+    jumps = [np.abs(2.0 * gaps[j] - gaps[j - 1]) for j in (-3, -2, -1)]
+    found = [np.where(now > 0.25 * before, now, 0.0) for before, now in itertools.pairwise(jumps)]
+    return np.maximum(*found)
 
 
 def asked(case: CallableCase, x: Array, theta: Sequence[Array]) -> Array:

@@ -13,6 +13,8 @@ released file never changes.  The JSON Schemas lie beside the files.
                                  gradients with log-variance, completion, maps between the conventions in use
     langevin.json                ULA and MALA with injected normals, proposal densities, acceptance ratios, ULA's law on
                                  a Gaussian, leapfrog trajectories, Gibbs-Langevin
+    deep_energies.json           layers with their vjp, jvp and second derivatives, forms of the energy with gradients,
+                                 Hessian and mixed products, the gradient of denoising score matching, log Z
     philox4x32.json              known answers of the counter-based generator
 
 ``write(folder)`` makes them (needs mpmath), ``verify(folder, adapter)`` runs an implementation over them,

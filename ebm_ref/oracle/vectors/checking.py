@@ -15,7 +15,10 @@ from ebm_ref.errors import DomainError
 from ebm_ref.oracle.results import Diagnosis, Report, Result
 
 FORMAT = "ebm-ref-vectors/1"
-WORDS = ("kernel", "space", "k", "n_leapfrog")
+WORDS = (
+    "kernel", "space", "k", "n_leapfrog", "kind", "function", "form", "stride", "padding", "output_padding", "n_groups",
+    "size", "label",
+)  # fmt: skip
 UNIT = 2.0**-53
 Adapter = Callable[[str, dict[str, Any], dict[str, Any]], Any]
 
@@ -37,7 +40,8 @@ def verify(folder: str | Path, adapter: Adapter) -> Report:
     """Check an implementation against every vector file in a folder; ``SHIPPED`` is the folder inside the package.
 
     adapter(quantity, model, input) -> number or array.  ``model`` is a dict of float64 arrays (W, a, b; J, c; W, mu,
-    log_var, b; a target of Langevin samplers; empty for Philox), ``input`` a dict as in the file, decoded.  The adapter
+    log_var, b; a target of Langevin samplers; layers and a form; empty for Philox), ``input`` a dict as in the file,
+    decoded.  The adapter
     returns ``NotImplemented`` for a quantity that it doesn't have (counted as skipped) and raises or returns NaN for an
     invalid input.  Whatever it does is a verdict, never a crash.
 
@@ -78,6 +82,8 @@ def decoded(name: str, value: Any) -> Any:
     """Hex floats and lists as float64 arrays, Philox words as uint32, words and counts as they are."""
     if name in WORDS:
         return value
+    if name in ("layers", "branch"):
+        return [{key: decoded(key, part) for key, part in layer.items()} for layer in value]
     if name in ("counter", "key"):
         return np.array([int(word, 16) for word in value], dtype=np.uint32)
     numbers = _numbers(value)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ebm_ref.oracle.vectors import (
     boltzmann_vectors,
+    deep_vectors,
     grbm_vectors,
     langevin_vectors,
     learning_vectors,
@@ -23,6 +24,7 @@ HERE = Path(__file__).parent
 FORMAT = "ebm-ref-vectors/1"
 VERSION = "2026.1"  # the calendar version of the vectors: a released file never changes, new ones get a new version
 CONTINUOUS_VERSION = "2026.2"
+DEEP_VERSION = "2026.3"
 METHOD = (
     "mpmath at 60 digits by two routes that share no formula (sums over the table of all joint weights; factorised"
     " formulas,"
@@ -111,6 +113,30 @@ LANGEVIN = {
     "gibbs_langevin": "inner moves v <- v - eta (v-m(h))/s2 + sqrt(2 eta) z, eta = step_sizes[0], [1], ...:"
     " v' ~ N(rho v + (1-rho) m(h), tau2), then h' ~ p(.|v'); ratio pi(v',h') q(back) / (pi(v,h) q(there)), in logs",
 }
+DEEP_METHOD = (
+    "mpmath at 60 digits by two routes that share no formula (sums over windows, the chain rule run back over dual"
+    " numbers; scattered sums, other identities for every layer and form, differences at 200 digits), which agree to"
+    " 1e-40 of the scale"
+)
+DEEP = {
+    "model": "layers one after the other; images [channel][row][column], x of one sample unless it is called data",
+    "linear": "y_j = b_j + sum_i x_i W_ij; spectral_linear: the same with W/(u'Wv), u and v constants",
+    "conv": "y[o][i][j] = b_o + sum_(c,k,l) W[o][c][k][l] x[c][s i + k - p][s j + l - p], 0 outside; s stride, p"
+    " padding",
+    "conv_transpose": "y[o][s i + k - p][s j + l - p] collects W[c][o][k][l] x[c][i][j], plus b_o; a side becomes"
+    " (side - 1) s - 2 p + kernel + output_padding",
+    "group_norm": "gain_c (x - m)/sqrt(var + eps) + shift_c, m and var (divided by the count) over a group of channels",
+    "activation": "silu z/(1 + e^-z); softplus log(1 + e^z); tanh; elu z or alpha(e^z - 1); leaky_relu z or alpha z",
+    "pooling": "means, largest numbers (a tie goes to the first, row by row) and copies of blocks of size x size",
+    "branches": "concat: channels of x, then those of the branch; residual: x + branch(x)",
+    "energy": "scale e + |x|^2/(2 base^2), base 0 for none; inner x.f, residual |x - f|^2, square |f|^2, scalar f,"
+    " marginal -log sum_y e^(f_y), joint -f_y with y the label",
+    "parameters": "flat: layer by layer, W row by row and then b, or gain and then shift; branches in their place",
+    "vjp": "J'y_bar and d<y_bar, f>/dtheta; jvp: J x_dot; rvjp: tangents of the vjp when x moves along x_dot and y_bar"
+    " along y_bar_dot, parameters held",
+    "second": "hessian_vector: (d^2E/dx^2) u; mixed_product: d(r.dE/dx)/dtheta, r held",
+    "denoising_gradient": "of the loss (sigma^2/2) mean |dE/dx(x + sigma z) - z/sigma|^2; descent is minus this",
+}
 PHILOX = {
     "words": "32-bit words as 8 hexadecimal digits, word 0 first; counter (4 words), key (2 words), output (4 words)",
     "result": "valid: must be equal",
@@ -167,6 +193,14 @@ def documents() -> dict[str, dict[str, Any]]:
             LANGEVIN_METHOD,
             langevin_vectors.groups(mp),
             CONTINUOUS_VERSION,
+        ),
+        "deep_energies.json": document(
+            "deep-energies",
+            "deep_energies_v1.json",
+            {**DEEP, **NUMBERS},
+            DEEP_METHOD,
+            deep_vectors.groups(mp),
+            DEEP_VERSION,
         ),
         "philox4x32.json": document("philox4x32-10", "philox4x32_v1.json", PHILOX, words, philox_vectors.groups()),
     }
