@@ -175,8 +175,9 @@ def mlp(
 ) -> Network:
     """(1): a multilayer perceptron, sizes (n_inputs, ..., n_outputs).
 
-    activation: a name and ``alpha`` as of ``layers.Activation``.  time_embedding: an even number of sines and cosines of
-    the time, which ``at_time(network, t)`` binds; every hidden layer then gets a bias that depends on it.
+    activation: a name and ``alpha`` as of ``layers.Activation``.
+    time_embedding: an even number of sines and cosines of the time, which ``at_time(network, t)`` binds; every hidden
+    layer then gets a bias that depends on it.
     spectral_norm: every weight divided by its largest singular value, see ``update_spectral_norms``.
 
     >>> mlp((2, 16, 1)).forward(np.zeros((3, 2)))[0].shape
