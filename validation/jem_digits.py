@@ -106,17 +106,18 @@ def draw(models: dict[str, er.JointEnergy]) -> Figure:
     pictures.set_axis_off()
     pictures.set_title(f"JEM draws from p(x|y), y = 0 ... 9,\n{DRAWING} steps from noise", fontsize=11)
     train, _, test, labels = data()
-    reliability.plot([0, 1], [0, 1], color=GREY, lw=1)
-    for (name, model), colour, marker in zip(models.items(), (VERMILLION, BLUE), "so", strict=True):
+    reliability.plot([0.3, 1], [0.3, 1], color=GREY, lw=1)
+    styles = ((VERMILLION, "s", (-8, -13), "right"), (BLUE, "o", (7, 5), "left"))
+    for (name, model), (colour, marker, offset, side) in zip(models.items(), styles, strict=True):
         found = er.calibration(model.class_probabilities(test), labels, 10)
         held = found.counts > 0
-        reliability.plot(found.confidence[held], found.right[held], marker, color=colour, mfc="none", ms=7,
-                         label=f"{name}: {100 * found.accuracy:.1f} % right")  # fmt: skip
-        for c, r, n in zip(found.confidence[held], found.right[held], found.counts[held], strict=True):
-            reliability.annotate(
-                f"{n:.0f}", (c, r), textcoords="offset points", xytext=(6, -9), fontsize=7, color=colour
-            )
-    reliability.set(xlabel="confidence, max p(y|x)", ylabel="share that is right", xlim=(0, 1.05), ylim=(0, 1.05))
+        c, right, n = found.confidence[held], found.right[held], found.counts[held]
+        text = f"{name}: {100 * found.accuracy:.1f} % right"
+        reliability.plot(c, right, marker, color=colour, mfc="none", ms=7, label=text)
+        for at, count in zip(zip(c, right, strict=True), n, strict=True):
+            where = {"xytext": offset, "textcoords": "offset points", "ha": side}
+            reliability.annotate(f"{count:.0f}", at, fontsize=8, color=colour, **where)
+    reliability.set(xlabel="confidence, max p(y|x)", ylabel="share that is right", xlim=(0.3, 1.1), ylim=(-0.08, 1.08))
     reliability.set_title("reliability on 500 test digits\n(numbers of digits in a bin)", fontsize=11)
     reliability.legend(frameon=False, fontsize=9)
     kinds = {"test digits": test, **outside(train, test)}

@@ -1,6 +1,6 @@
 """Maximum likelihood itself for deep energies of one or two coordinates: the negatives are the points of a grid.
 
-(1) d/dtheta mean log p(x_n) = -mean_n dE(x_n)/dtheta + sum_k p_k dE(y_k)/dtheta,   p_k = exp(-E(y_k)) / sum_j exp(-E(y_j))
+(1) d/dtheta mean log p(x_n) = -mean_n dE(x_n)/dtheta + sum_k p_k dE(y_k)/dtheta,   p_k ~ exp(-E(y_k)) with sum 1
 The sum is the trapezoidal rule of exact/quadrature.py: for a density that is smooth on the scale s its error falls like
 exp(-2 pi^2 s^2/h^2) with the spacing h.  What lies outside the box is not seen: choose it wide, keep a base measure.
 """

@@ -33,12 +33,12 @@ def own(rows: list[dict[str, Any]], law: str, who: str) -> list[dict[str, Any]]:
 
 def middle(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """The run of the median KL (the lower one of two)."""
-    return runs[(len(runs) - 1) // 2]
+    return runs[(len(runs) - 1) // 2] if runs else {}
 
 
 def median(values: list[float | None]) -> float | None:
     """None where one of them is."""
-    return None if None in values else float(np.median(values))  # type: ignore[arg-type]
+    return None if None in values or not values else float(np.median(values))  # type: ignore[arg-type]
 
 
 def number(value: float | None) -> str:
@@ -50,6 +50,8 @@ def number(value: float | None) -> str:
 
 def cell(runs: list[dict[str, Any]]) -> str:
     """Median (least to greatest), or what went wrong."""
+    if not runs:
+        return "-"
     if any("diverged" in run for run in runs):
         return f"{sum('diverged' in run for run in runs)} of {len(runs)} diverged"
     kls = [run["kl"] for run in runs]
@@ -66,7 +68,7 @@ def table(rows: list[dict[str, Any]], found: dict[str, dict[str, float]]) -> str
     ]
     for who in METHODS:
         runs = {law: own(rows, law, who) for law in LAWS}
-        seconds = np.median([run["seconds"] for each in runs.values() for run in each])
+        seconds = np.median([run["seconds"] for each in runs.values() for run in each] or [0.0])
         if name_of(who):
             temperature = middle(runs["mixture"]).get("temperature")
             lines.append(
@@ -134,8 +136,8 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
 
 def title_of(run: dict[str, Any]) -> str:
     """Below a picture."""
-    if "diverged" in run:
-        return "diverged"
+    if "diverged" in run or not run:
+        return "diverged" if run else "not run"
     if "kl_best" in run:
         return f"KL {number(run['kl'])} at T = 1,\n{number(run['kl_best'])} at T* = {run['best_temperature']:.1g}"
     return f"KL {number(run['kl'])}"
