@@ -48,7 +48,7 @@ from ebm_ref.models.record import record
 
 __all__ = ("Network", "at_time", "convnet", "mlp", "unet", "update_spectral_norms")
 
-BLOCK_BYTES = 2**21  # what is kept of a block of rows, for about half of a core's caches
+BLOCK_BYTES = 2**20  # kept of a block of rows: for the cache, and for products so small that BLAS starts no threads
 FEWEST, MOST = 8, 4096  # rows of a block
 
 
