@@ -47,7 +47,7 @@ class Setting:
 SETTINGS = {
     "digits": Setting("digits 8 x 8", 8, ("--model", "mlp", "--epochs", "200"), "left"),
     "fashion-14": Setting("Fashion-MNIST 14 x 14", 14, (*WIDE, "--epochs", "7"), "top"),
-    "fashion-28": Setting("Fashion-MNIST 28 x 28", 28, (*WIDE, "--epochs", "3"), "top"),
+    "fashion-28": Setting("Fashion-MNIST 28 x 28", 28, (*WIDE, "--form", "residual", "--epochs", "10"), "top"),
 }
 
 
