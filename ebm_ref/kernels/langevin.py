@@ -6,7 +6,7 @@ Normal i of a step stands at address (t, chain, i), the acceptance uniform at (t
 """
 
 import math
-from collections.abc import Callable, Hashable
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from ebm_ref.maths.philox import LOW32, S32, TWO53
 from ebm_ref.maths.smooth import exp_minus
 
 FREE, REFLECT, PROJECT, REJECT = 0, 1, 2, 3
-TARGETS: dict[Hashable, Callable] = {**CLOSED_FORMS, **NETWORKS}
+TARGETS: dict[Any, Any] = {**CLOSED_FORMS, **NETWORKS}
 
 
 def fold(x, low, high):

@@ -103,6 +103,7 @@ def test_which_networks_are_compiled():
         assert compiled_target(other) is None
 
 
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")  # the loop as plain Python warns
 def test_divergence_is_found():
     model = er.NetworkEnergy(er.nets.mlp((3, 4, 3), seed=1), "inner", scale=-50.0)
     with pytest.raises(er.errors.DivergenceError, match="left the finite numbers at step"):
