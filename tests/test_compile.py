@@ -149,3 +149,22 @@ def test_arrays_lent_to_a_loop_are_given_back():
         run(n, out, pair, work=1e9)
     assert [sys.getrefcount(array) for array in (out, *pair)] == counts
     np.testing.assert_array_equal(out, np.arange(n) + 1.0)
+
+
+def test_blas_starts_no_threads_beside_ours_and_gets_them_back():
+    from threadpoolctl import threadpool_info
+
+    def threads():
+        return {pool["filepath"]: pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    def block(rows):
+        with compile._one_thread_for_blas:  # within, as another thread of the user's would be
+            return max(threads().values(), default=1)
+
+    before = threads()
+    try:
+        compile.set_num_threads(2)
+        assert compile.over_blocks(block, 10, 2) == [1] * 5
+    finally:
+        compile.set_num_threads(None)
+    assert threads() == before

@@ -110,11 +110,13 @@ def differences(torch: Any, model: Any, data: np.ndarray, start: np.ndarray, n_s
     energy.require_gradients(True)
     gradient = by_weights(energy(rows).sum())
     update, buffer = ours.estimate(model, data, start)
-    moved = by_weights(energy(x).mean() - energy(rows).mean())
+    of_data, of_negatives = by_weights(energy(rows).mean()), by_weights(energy(x).mean())
     return found | {
         "dE/dtheta": largest(flatten(model.energy_gradient(data)), gradient),
         "negatives": largest(buffer[chosen], x),
-        "update": largest(flatten(update), moved, np.abs(gradient).max() / len(data)),  # a difference of such means
+        "update": largest(
+            flatten(update), of_negatives - of_data, max(np.abs(of_data).max(), np.abs(of_negatives).max())
+        ),
     }
 
 

@@ -48,7 +48,7 @@ from ebm_ref.models.record import record
 
 __all__ = ("Network", "at_time", "convnet", "mlp", "unet", "update_spectral_norms")
 
-BLOCK_BYTES = 2**20  # kept of a block of rows: for the cache, and for products so small that BLAS starts no threads
+BLOCK_BYTES = 2**21  # kept of a block of rows: few blocks, so that Python's share is small, that stay in the cache
 FEWEST, MOST = 8, 4096  # rows of a block
 
 
