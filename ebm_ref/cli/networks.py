@@ -28,11 +28,7 @@ WIDTHS = {"mlp": 256, "convnet": 32, "unet": 16, "jem": 256}
 STEPS = {"score_matching": 20, "recovery": 30, "cd": 30, "jem": 20}  # Langevin steps, of an update or of a level
 RATES = {"score_matching": 2e-3, "recovery": 1e-3, "cd": 3e-4, "jem": 3e-4}
 TIME_EMBEDDING, BUFFER = 32, 500
-ONE_LEVEL, LEVELS, SMALL = (
-    0.5,
-    (0.1, 2.5, 8),
-    100,
-)  # noise of score matching up to SMALL pixels; beyond: from, to, number
+SMALL, ONE_LEVEL, LEVELS = 100, 0.5, (0.1, 2.5, 8)  # score matching: up to 100 pixels one level; or from, to, number
 ALONE, CD_STEP, CD_NOISE = 3, 0.02, 0.3  # one level draws by ALONE times as many steps; ULA and data noise of cd
 UPDATES = 2500  # about, by default
 CHECKPOINT_SECONDS = 60.0  # parameters of a large network take a second to write
