@@ -156,6 +156,14 @@ def test_a_step_that_keeps_old_gradients_is_caught():
     assert report.failures
 
 
+def test_every_test_has_a_verdict_on_a_step_without_noise():
+    """Where the state before is a function of the state after, no test of the past divides by nothing."""
+    bug = next(bug for bug in ULA_BUGS if bug.id == "ula_no_noise")
+    report = check_ula(bug.step(), bug.fixture(), profile="smoke", tests=("C1 drift", "C1 scale", "C1 steps"))
+    assert "C1 scale" in [r.test for r in report.failures], str(report)
+    assert "C1 steps" in [r.test for r in report.results]
+
+
 def test_rare_rejections_are_seen_at_once():
     """MALA with steps so small that 99 % are accepted: told from ULA within 10,000 rows of the first test."""
     case = cases.named("gmm_1d", "mala")

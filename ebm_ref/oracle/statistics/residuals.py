@@ -93,11 +93,16 @@ class Regression:
         return np.maximum(self.squares - explained, 0.0), self.n - rank
 
     def p_value(self, base: Regression | None = None) -> float:
-        """F of (2): the upper tail; with ``base``, regression on fewer features, only of what these leave."""
+        """F of (2): the upper tail; with ``base``, regression on fewer features, only of what these leave.
+
+        1 if the other features follow from those of ``base``, as after a step without noise.
+        """
         explained, rank = self.explained()
         below, base_rank = (np.zeros(1), 0) if base is None else base.explained()
         d = len(self.squares)
         df, rest = (rank - base_rank) * d, (self.n - rank) * d
+        if df <= 0:
+            return 1.0
         noise = float(self.unexplained()[0].sum()) / rest
         return float(stats.f.sf(float(explained.sum() - below.sum()) / df / max(noise, 1e-300), df, rest))
 
