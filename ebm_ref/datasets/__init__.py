@@ -6,13 +6,20 @@
     mixture_on_circle, two_spirals, rings, checkerboard   densities in the plane: exact values, scores, samples
     load_idx, load_idx_folder MNIST, Fashion-MNIST and any other IDX file
 
-Nothing here needs more than NumPy.
+All but the densities need nothing but NumPy; they load when they are first used.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from ebm_ref.datasets.digits import Digits, digits
 from ebm_ref.datasets.idx import DataNotFoundError, IdxData, load_idx, load_idx_folder
-from ebm_ref.datasets.planar import Checkerboard, Rings, checkerboard, mixture_on_circle, rings, two_spirals
 from ebm_ref.datasets.synthetic import bars_and_stripes, best_log_likelihood, labelled_shifter
+
+if TYPE_CHECKING:
+    from ebm_ref.datasets.planar import Checkerboard, Rings, checkerboard, mixture_on_circle, rings, two_spirals
+
+PLANAR = ("Checkerboard", "Rings", "checkerboard", "mixture_on_circle", "rings", "two_spirals")
 
 __all__ = [
     "Checkerboard",
@@ -31,3 +38,9 @@ __all__ = [
     "rings",
     "two_spirals",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PLANAR:
+        raise AttributeError(f"module 'ebm_ref.datasets' has no attribute {name!r}")
+    return getattr(importlib.import_module("ebm_ref.datasets.planar"), name)
