@@ -7,7 +7,7 @@ import numpy as np
 
 from ebm_ref.oracle.vectors import philox_vectors
 
-CONTINUOUS = ("grbm_", "target_", "ula_", "mala_", "leapfrog_", "hmc_", "gibbs_langevin_", "sampled_")
+CONTINUOUS = ("deep_", "grbm_", "target_", "ula_", "mala_", "leapfrog_", "hmc_", "gibbs_langevin_", "sampled_")
 
 
 def states(n):

@@ -297,41 +297,41 @@ def test_bad_input(make, message):
 class HalfNoise(Langevin):
     """Noise sqrt(eta) instead of sqrt(2 eta)."""
 
-    def _move(self, old, noise):
-        return super()._move(old, dataclasses.replace(noise, z=noise.z / np.sqrt(2)))
+    def _proposed(self, x, gradient, noise):
+        return super()._proposed(x, gradient, dataclasses.replace(noise, z=noise.z / np.sqrt(2)))
 
 
 class AcceptsAll(Langevin):
     """ULA under the name of MALA."""
 
-    def _move(self, old, noise):
-        return super()._move(old, dataclasses.replace(noise, u=np.full_like(noise.u, -1.0)))
+    def _adjusted_move(self, old, noise):
+        return super()._adjusted_move(old, dataclasses.replace(noise, u=np.full_like(noise.u, -1.0)))
 
 
 class NoReverseTerm(Langevin):
     """Accepts with exp(E - E') alone."""
 
-    def _move(self, old, noise):
-        new, _ = Langevin._move(self, old, dataclasses.replace(noise, u=np.full_like(noise.u, -1.0)))
+    def _adjusted_move(self, old, noise):
+        new, _ = super()._adjusted_move(old, dataclasses.replace(noise, u=np.full_like(noise.u, -1.0)))
         accepted = noise.u[:, 0] < np.exp(np.minimum(0, old.energy - new.energy))
-        _, info = super()._move(old, noise)
+        _, info = super()._adjusted_move(old, noise)
         return continuous.choose(accepted, new, old), info
 
 
 class StaleGradient(Langevin):
     """A refused state keeps the gradient of the proposal."""
 
-    def _move(self, old, noise):
-        new, _ = Langevin._move(self, old, dataclasses.replace(noise, u=np.full_like(noise.u, -1.0)))
-        point, info = super()._move(old, noise)
+    def _adjusted_move(self, old, noise):
+        new, _ = super()._adjusted_move(old, dataclasses.replace(noise, u=np.full_like(noise.u, -1.0)))
+        point, info = super()._adjusted_move(old, noise)
         return Point(point.x, point.energy, new.gradient), info
 
 
 class WrongSign(Langevin):
     """Climbs the energy; MALA would correct it, so it is a mistake of ULA."""
 
-    def _move(self, old, noise):
-        return super()._move(Point(old.x, old.energy, -old.gradient), noise)
+    def _proposed(self, x, gradient, noise):
+        return super()._proposed(x, -gradient, noise)
 
 
 class NoKineticEnergy(HMC):
