@@ -83,10 +83,14 @@ def kernel_report(
     carry_out(session, plan, tests, case.P)
     found = session.plain_faults()
     if session.failed and not found:
-        session.gather()
+        fresh = session.gather()
         session.redraw()
         rng = session.seeds.rng("diagnosis", 0, NULL)
-        found = diagnose(session.counts, case.P, case.states, zoo.alternatives(case), rng)
+        known = zoo.alternatives(case)
+        found = diagnose(session.counts, case.P, case.states, known, rng)
+        if session.complete and not (found and found[0].explained):  # in some tests, all rows of a call start alike,
+            alone = diagnose(fresh, case.P, case.states, known, rng)  # which hides what rows do to each other
+            found = alone if alone and alone[0].explained else found
         if not (found and found[0].explained):
             found = session.dependence(tests_of.sharing) or found
     return session.report(subject_name(step), found)

@@ -161,15 +161,20 @@ class Session:
             total += self.tally(starts, self.moved(starts, test, stage, chunk))
         return total
 
-    def gather(self) -> None:
-        """After a failure: one more call, so that the diagnosis rests on more than the failure needed."""
+    def gather(self) -> np.ndarray:
+        """After a failure: one more call from exact starts, so that the diagnosis rests on more than that needed.
+
+        Its counts (S, S), which are added to the session's.
+        """
+        S = len(self.case.pi)
         starts = self.stationary("diagnosis", 0, 0, min(max(self.n0, 2**16), ROWS_PER_CALL))
         try:
             ends = self.moved(starts, "diagnosis", 0, 0)
         except Violation:
-            return
-        S = len(self.case.pi)
-        self.counts += np.bincount(starts * S + ends, minlength=S * S).reshape(S, S)
+            return np.zeros((S, S), dtype=np.int64)
+        fresh = np.bincount(starts * S + ends, minlength=S * S).reshape(S, S)
+        self.counts += fresh
+        return fresh
 
     def redraw(self) -> None:
         """The pictures of failed e-processes from all transitions seen: theirs may be a few hundred."""
@@ -278,12 +283,12 @@ class Session:
         return tuple(found)
 
     def late(self, name: str, test: Callable[[Any], None]) -> Result | None:
-        """The Result of a planned test that an earlier failure left out, on few rows; None if it was not left out.
+        """The Result of a planned test on few rows, after a failure that no known law explains; None if it has passed.
 
-        Its level is paid for, and gross faults are all that it has to find: what no known law explains.
+        Gross faults are all that it has to find. It is recorded if the test was left out, whose level is paid for.
         """
-        skipped = [k for k, r in enumerate(self.results) if (r.test, r.verdict) == (name, "skip")]
-        if not skipped:
+        places = [k for k, r in enumerate(self.results) if r.test == name and r.verdict != "pass"]
+        if not places:
             return None
         full, self.n0 = self.n0, min(self.n0, SHARING)
         test(self)
@@ -291,11 +296,12 @@ class Session:
         result = self.results.pop()
         if result.test != name:  # an impossible move on the way
             return None
-        self.results[skipped[0]] = result
+        if self.results[places[0]].verdict == "skip":
+            self.results[places[0]] = result
         return result
 
     def dependence(self, test: Callable[[Any], None]) -> tuple[Diagnosis, ...]:
-        """S13, if it was left out: numbers shared by the rows of a call look like another law."""
+        """S13 where the law is wrong: numbers shared by the rows of a call look like another law."""
         result = self.late("S13", test)
         if result is None or result.verdict != "fail":
             return ()

@@ -80,7 +80,7 @@ def likeliest(case: ContinuousCase, white: Whitener, x: Array, y: Array) -> list
 
 
 def past_of_chain(session: ContinuousSession, white: Whitener) -> tuple[Diagnosis, ...]:
-    """C1 steps, if it was left out: what depends on the calls before has no law of one step."""
+    """C1 steps, unless it has passed: what depends on the calls before has no law of one step."""
     result = session.late("C1 steps", partial(steps_test, white=white))
     if result is None or result.verdict != "fail":
         return ()
