@@ -17,6 +17,7 @@ All are of about unit deviation in each coordinate; log Z = 0.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +36,7 @@ from ebm_ref.kernels.noise import Stream
 from ebm_ref.models.analytic import LOG_2PI, GaussianMixture
 
 
-class PlanarDensity:
+class PlanarDensity(ABC):
     """What the two below share: a normalised density of two coordinates, in the words of a model."""
 
     n_visible = n_units = 2
@@ -43,9 +44,9 @@ class PlanarDensity:
     log_z = 0.0
     blur: float
 
+    @abstractmethod
     def log_density(self, x) -> np.ndarray:
         """log p(x) in nats, (batch, 2) -> (batch,)."""
-        raise NotImplementedError
 
     def energy(self, x) -> np.ndarray:
         """-log p(x) in nats, (batch, 2) -> (batch,)."""

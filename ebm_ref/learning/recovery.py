@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from ebm_ref.errors import DomainError, require_finite, require_int, require_positive, require_rows, require_shape
+from ebm_ref.errors import DomainError, require_finite, require_int, require_positive
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models.layers import at_time
 from ebm_ref.models.record import leafwise
+from ebm_ref.samplers.complete import require_known
 from ebm_ref.samplers.langevin import ula
 
 CUTS = (1, 101, 201, 301, 401, 501, 1000)
@@ -171,12 +172,10 @@ class RecoveryLikelihood:
 
     def complete(self, model, observed, known, seed: int) -> np.ndarray:
         """Images that agree with ``observed`` (n, n_visible) where the mask ``known`` (n_visible,) is true."""
-        observed = require_rows("observed", observed, model.n_visible)
+        observed, known = require_known(observed, known, model.n_visible)
         require_finite("observed", observed)
-        known = np.asarray(known)
-        require_shape("known", known, model.n_visible)
-        if known.dtype != bool or known.all():
-            raise DomainError("known: expected a boolean mask that leaves something to complete")
+        if known.all():
+            raise DomainError("known: expected a mask that leaves something to complete")
         x = Stream(seed, "fantasy_start").normal(0, observed.shape)
         return np.where(known, observed, self._descend(model, x, seed, observed, known))
 

@@ -30,11 +30,7 @@ def complete(
     array([[1., 0.]])
     """
     model = sampler.model
-    observed = require_rows("observed", observed, model.n_visible)
-    known = np.asarray(known)
-    require_shape("known", known, model.n_visible)
-    if known.dtype != bool:
-        raise DomainError(f"known: expected a boolean mask, got {known.dtype}")
+    observed, known = require_known(observed, known, model.n_visible)
     if start is None:
         noise = Stream(require_int("seed", seed), "noise_start")
         binary = isinstance(model, RBM | BoltzmannMachine)
@@ -44,3 +40,13 @@ def complete(
     initial = np.where(known, observed, start)
     chain = sample(sampler, initial, n_steps, seed, thin=max(1, n_steps), clamp=known, device=device, progress=progress)
     return chain.last[:, : model.n_visible]
+
+
+def require_known(observed, known, n_visible: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (n, n_visible) and the boolean mask (n_visible,) of what is known of them, or an error that says which."""
+    observed = require_rows("observed", observed, n_visible)
+    known = np.asarray(known)
+    require_shape("known", known, n_visible)
+    if known.dtype != bool:
+        raise DomainError(f"known: expected a boolean mask, got {known.dtype}")
+    return observed, known
