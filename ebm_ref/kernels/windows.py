@@ -301,7 +301,7 @@ def windows_tile(
 
 
 def overlaps_tile(t, n_images, x, image, inside, around, plane, y, y_image, flat, room, place, offset, out):
-    """(2) of the images of tile t, out[t, u, k] summed over them; room is scratch, for units to spare and twelve sums."""
+    """(2) of the images of tile t, out[t, u, k] summed over them; room is scratch, with units to spare."""
     L, units, K, some = image.shape[1], out.shape[1], len(offset), out[t]
     count, pitch = min(L, n_images - t * L), len(flat) * L
     n_in = len(x) // (n_images * len(inside)) * plane
