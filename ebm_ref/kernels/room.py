@@ -63,3 +63,13 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         first = memory.ctypes.data
         block = _Block(memory, first + -first % LINE, n)
     return np.asarray(_Loan(block, shape, dtype))
+
+
+def added(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x + y, of x's shape."""
+    return np.add(x, y, out=empty(x.shape, np.result_type(x, y)))
+
+
+def copied(x: np.ndarray) -> np.ndarray:
+    """x, contiguous."""
+    return np.positive(x, out=empty(x.shape, x.dtype))

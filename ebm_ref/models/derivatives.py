@@ -65,8 +65,8 @@ def energy_gradient(model, x, weights, head):
 
 
 def _summed(model, gradients):
-    total = functools.reduce(lambda one, other: records.leafwise(np.add, one, other), gradients)
-    return records.leafwise(lambda own, bar: bar, model.network, total)  # with the times of all rows
+    """A network like the model's, which has the times of all rows."""
+    return records.leafwise(lambda own, *bars: functools.reduce(np.add, bars), model.network, *gradients)
 
 
 def _along(model, x, head, direction, n):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ebm_ref.errors import ShapeError
-from ebm_ref.kernels.room import empty
+from ebm_ref.kernels.room import added, copied, empty
 from ebm_ref.models import record as records
 from ebm_ref.models.record import record
 
@@ -90,8 +90,8 @@ class Sequential:
     def rvjp_from(self, cache, dots, bars, y_bar_dot):
         """(2) (x_bar_dot, gradient_dot)."""
         gradients = []
-        for layer, *kept in zip(*map(reversed, (self.layers, cache, dots, bars)), strict=True):
-            y_bar_dot, gradient = rvjp_from(layer, *kept, y_bar_dot)
+        for layer, kept, dot, bar in zip(*map(reversed, (self.layers, cache, dots, bars)), strict=True):
+            y_bar_dot, gradient = rvjp_from(layer, kept, dot, bar, y_bar_dot)
             gradients.append(gradient)
         return y_bar_dot, Sequential(tuple(reversed(gradients)))
 
@@ -118,16 +118,16 @@ class Residual:
     def forward(self, x):
         """(y, cache)."""
         y, cache = self.branch.forward(x)
-        return _added(x, y), cache
+        return added(x, y), cache
 
     def pullback(self, cache, y_bar):
         """(3) x_bar."""
-        return _added(y_bar, self.branch.pullback(cache, y_bar))
+        return added(y_bar, self.branch.pullback(cache, y_bar))
 
     def vjp(self, cache, y_bar):
         """(x_bar, gradient): (3)."""
         x_bar, gradient = self.branch.vjp(cache, y_bar)
-        return _added(y_bar, x_bar), Residual(gradient)
+        return added(y_bar, x_bar), Residual(gradient)
 
     def jvp(self, cache, x_dot):
         """(3) y_dot."""
@@ -140,17 +140,17 @@ class Residual:
     def tangents(self, cache, x_dot):
         """(y_dot, dots)."""
         y_dot, dots = tangents(self.branch, cache, x_dot)
-        return _added(x_dot, y_dot), dots
+        return added(x_dot, y_dot), dots
 
     def cotangents(self, cache, y_bar):
         """(x_bar, bars)."""
         x_bar, bars = cotangents(self.branch, cache, y_bar)
-        return _added(y_bar, x_bar), bars
+        return added(y_bar, x_bar), bars
 
     def rvjp_from(self, cache, dots, bars, y_bar_dot):
         """(3) (x_bar_dot, gradient_dot)."""
         x_bar_dot, gradient = rvjp_from(self.branch, cache, dots, bars, y_bar_dot)
-        return _added(y_bar_dot, x_bar_dot), Residual(gradient)
+        return added(y_bar_dot, x_bar_dot), Residual(gradient)
 
 
 @record
@@ -180,13 +180,13 @@ class Concat:
     def pullback(self, cache, y_bar):
         """(4) x_bar."""
         n, inner = cache
-        return _added(y_bar[:, :n], self.branch.pullback(inner, _copied(y_bar[:, n:])))
+        return added(y_bar[:, :n], self.branch.pullback(inner, copied(y_bar[:, n:])))
 
     def vjp(self, cache, y_bar):
         """(x_bar, gradient): (4)."""
         n, inner = cache
-        x_bar, gradient = self.branch.vjp(inner, _copied(y_bar[:, n:]))
-        return _added(y_bar[:, :n], x_bar), Concat(gradient)
+        x_bar, gradient = self.branch.vjp(inner, copied(y_bar[:, n:]))
+        return added(y_bar[:, :n], x_bar), Concat(gradient)
 
     def jvp(self, cache, x_dot):
         """(4) y_dot."""
@@ -204,14 +204,14 @@ class Concat:
     def cotangents(self, cache, y_bar):
         """(4) (x_bar, bars)."""
         n, inner = cache
-        x_bar, bars = cotangents(self.branch, inner, _copied(y_bar[:, n:]))
-        return _added(y_bar[:, :n], x_bar), bars
+        x_bar, bars = cotangents(self.branch, inner, copied(y_bar[:, n:]))
+        return added(y_bar[:, :n], x_bar), bars
 
     def rvjp_from(self, cache, dots, bars, y_bar_dot):
         """(4) (x_bar_dot, gradient_dot)."""
         n, inner = cache
-        x_bar_dot, gradient = rvjp_from(self.branch, inner, dots, bars, _copied(y_bar_dot[:, n:]))
-        return _added(y_bar_dot[:, :n], x_bar_dot), Concat(gradient)
+        x_bar_dot, gradient = rvjp_from(self.branch, inner, dots, bars, copied(y_bar_dot[:, n:]))
+        return added(y_bar_dot[:, :n], x_bar_dot), Concat(gradient)
 
 
 # of any layer: one without layers within keeps x_dot and y_bar themselves ---------------------------------------------
@@ -230,17 +230,6 @@ def cotangents(layer: Any, cache: Any, y_bar: Any) -> tuple[Any, Any]:
 def rvjp_from(layer: Any, cache: Any, dots: Any, bars: Any, y_bar_dot: Any) -> tuple[Any, Any]:
     """(x_bar_dot, gradient_dot): ``rvjp``."""
     return (layer.rvjp_from if hasattr(layer, "rvjp_from") else layer.rvjp)(cache, dots, bars, y_bar_dot)
-
-
-# in memory that is used again -----------------------------------------------------------------------------------------
-
-
-def _added(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.add(x, y, out=empty(x.shape, np.result_type(x, y)))
-
-
-def _copied(x: np.ndarray) -> np.ndarray:
-    return np.positive(x, out=empty(x.shape, x.dtype))
 
 
 def _joined(x: np.ndarray, y: np.ndarray) -> np.ndarray:
