@@ -16,7 +16,6 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import sys
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -40,8 +39,9 @@ from ebm_ref.models.layers import (
     TimeBias,
     Upsample,
     at_time,
-    has_row_times,
+    graph,
     numbers_made,
+    row_times,
     update_spectral_norms,
 )
 from ebm_ref.models.record import record
@@ -49,7 +49,7 @@ from ebm_ref.models.record import record
 __all__ = ("Network", "at_time", "convnet", "mlp", "unet", "update_spectral_norms")
 
 BLOCK_BYTES = 2**21  # kept of a block of rows: few blocks, so that Python's share is small, that stay in the cache
-FEWEST, MOST = 8, 4096  # rows of a block
+FEWEST, MOST = 16, 4096  # rows of a block
 
 
 @record(single=True)
@@ -94,10 +94,17 @@ class Network:
         return records.astype(self, dtype)
 
     @cached_property
+    def times(self) -> tuple[float, ...] | None:
+        """Those that ``at_time`` bound, if one for each row of a batch."""
+        return row_times(self.layers)
+
+    def of_rows(self, rows: slice) -> Network:
+        """The network for some rows of a batch, which keep their times."""
+        return self if self.times is None else at_time(self, self.times[rows])
+
+    @cached_property
     def block(self) -> int:
         """How many rows go through the network together: what is kept of a block should stay in the cache."""
-        if has_row_times(self.layers):
-            return sys.maxsize
         kept = numbers_made(self.layers, self.input_shape) * self.dtype.itemsize
         return min(max(BLOCK_BYTES // kept // FEWEST, 1) * FEWEST, MOST)
 
@@ -107,6 +114,8 @@ class Network:
         if x.ndim > 2 and x.shape[1:] == self.input_shape:
             x = x.reshape(len(x), -1)
         require_shape(name, x, None, self.n_visible)
+        if self.times is not None:
+            require_shape("t", np.asarray(self.times), len(x))
         return x
 
     def forward(self, x):
@@ -125,12 +134,25 @@ class Network:
 
     def jvp(self, cache, x_dot):
         """y_dot."""
-        return _out(self.layers.jvp(cache[1], self._in(x_dot)))
+        return self.tangents(cache, x_dot)[0]
 
     def rvjp(self, cache, x_dot, y_bar, y_bar_dot):
         """(x_bar_dot, gradient_dot)."""
-        bars = (self._cotangent(cache, bar) for bar in (y_bar, y_bar_dot))
-        x_bar_dot, gradient = self.layers.rvjp(cache[1], self._in(x_dot), *bars)
+        return self.rvjp_from(cache, self.tangents(cache, x_dot)[1], self.cotangents(cache, y_bar)[1], y_bar_dot)
+
+    def tangents(self, cache, x_dot):
+        """(y_dot, dots)."""
+        y_dot, dots = graph.tangents(self.layers, cache[1], self._in(x_dot))
+        return _out(y_dot), dots
+
+    def cotangents(self, cache, y_bar):
+        """(x_bar, bars)."""
+        x_bar, bars = graph.cotangents(self.layers, cache[1], self._cotangent(cache, y_bar))
+        return _out(x_bar), bars
+
+    def rvjp_from(self, cache, dots, bars, y_bar_dot):
+        """(x_bar_dot, gradient_dot)."""
+        x_bar_dot, gradient = graph.rvjp_from(self.layers, cache[1], dots, bars, self._cotangent(cache, y_bar_dot))
         return _out(x_bar_dot), Network(gradient, self.input_shape)
 
     def save(self, path: str | os.PathLike) -> None:

@@ -14,6 +14,7 @@ import dataclasses
 import numpy as np
 
 from ebm_ref.errors import DomainError, ShapeError, as_float_array, require_finite, require_shape
+from ebm_ref.kernels.room import added
 from ebm_ref.models import record as records
 from ebm_ref.models.record import record
 
@@ -54,7 +55,7 @@ class TimeBias:
     def forward(self, x):
         """(y, cache)."""
         e = self.embedding(len(x))
-        return x + (e @ self.W + self.b).reshape(*x.shape[:2], *(1,) * (x.ndim - 2)), e
+        return added(x, (e @ self.W + self.b).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))), e
 
     def pullback(self, cache, y_bar):
         """(2) x_bar."""
@@ -85,9 +86,9 @@ def at_time(network, t):
     return records.partwise(bind, network)
 
 
-def has_row_times(part) -> bool:
-    """Whether ``at_time`` bound one time for each row of a batch."""
+def row_times(part) -> tuple[float, ...] | None:
+    """The times that ``at_time`` bound, if one for each row of a batch."""
     if isinstance(part, TimeBias):
-        return isinstance(part.t, tuple)
+        return part.t if isinstance(part.t, tuple) else None
     values = (getattr(part, field.name) for field in dataclasses.fields(part))
-    return any(has_row_times(inner) for value in values for inner in records.parts_of(value) or ())
+    return next(filter(None, (row_times(inner) for value in values for inner in records.parts_of(value) or ())), None)
