@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -38,6 +40,19 @@ class NewFile(click.Path):
         if not os.access(folder, os.W_OK):
             self.fail(f"the folder {folder} can't be written to", param, ctx)
         return path
+
+
+def as_record(kind: type) -> Callable[[Callable[[Any], Any]], Callable[..., Any]]:
+    """The options of a command as one record, whose fields have their names: command(kind(...))."""
+
+    def decorate(command: Callable[[Any], Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def called(**options: Any) -> Any:
+            return command(kind(**options))
+
+        return called
+
+    return decorate
 
 
 def read_model(path: str, *kinds: str) -> Any:

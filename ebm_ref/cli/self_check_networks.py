@@ -29,7 +29,7 @@ SINGLE = ("mlp_residual",)  # cases that float32 networks are judged on too
 def network_checks() -> Iterator[Judged]:
     """Formulas case by case, then losses and moves; none does any work before it is called."""
     for name in cases.NETWORK_NAMES:
-        case = cases.named(name)
+        case: Any = cases.named(name)
         for precision in ("float64", "float32") if name in SINGLE else ("float64",):
             words = "" if precision == "float64" else f", {precision}"
             for what, check in (("energy", energy), ("dE/dx", slope), ("dE/dtheta", parameter_gradient)):
@@ -42,7 +42,8 @@ def network_checks() -> Iterator[Judged]:
 
 def layer_of(layer: Layer) -> Any:
     """One layer of ours from the oracle's record."""
-    a, n = layer.arrays, layer.numbers
+    a: Any = layer.arrays
+    n: Any = layer.numbers
     made: dict[str, Callable[[], Any]] = {
         "linear": lambda: layers.Linear(*a),
         "spectral_linear": lambda: layers.SpectralNorm(layers.Linear(*a), *(np.array(v) for v in n)),
@@ -86,15 +87,13 @@ def arrays(gradient: Any) -> list[Array]:
 def energy(case: cases.NetworkCase, precision: str) -> Report:
     """E(x), or E(x, y) of a joint form."""
     model = model_of(case).astype(precision)
-    labelled = (lambda x, y: model.energy(x, y).astype(precision)) if case.form == "joint" else None
-    return check_energy(labelled or (lambda x: model.energy(x).astype(precision)), case)
+    return check_energy(lambda x, *y: model.energy(x, *y).astype(precision), case)
 
 
 def slope(case: cases.NetworkCase, precision: str) -> Report:
     """dE/dx, the score with its sign turned."""
     model = model_of(case).astype(precision)
-    labelled = (lambda x, y: -model.score(x, y).astype(precision)) if case.form == "joint" else None
-    return check_gradient(labelled or (lambda x: -model.score(x).astype(precision)), case, of="state")
+    return check_gradient(lambda x, *y: -model.score(x, *y).astype(precision), case, of="state")
 
 
 def parameter_gradient(case: cases.NetworkCase, precision: str) -> Report:
