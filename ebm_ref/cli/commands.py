@@ -188,17 +188,25 @@ def plot(what: str, file: str, out: str | None, shape: str | None, kernel: str) 
     click.echo(out)
 
 
+CURVES = {
+    "log_likelihood": "log-likelihood (nats per row)",
+    "pseudo_log_likelihood": "pseudo-log-likelihood (nats per row)",
+    "reconstruction_error": "reconstruction error",
+    "denoising_loss": "denoising loss of the first rows",
+    "energy_gap": "mean energy of the data less that of the chains (nats)",
+    "recovery_gap": "mean energy of positives less that of negatives (nats)",
+}  # what a history may hold, the most telling first, and the words beside the axis
+
+
 def curves(file: str):
     """The likelihood of a history, or what stands for it."""
     from ebm_ref import files, plots
 
     _, history, _ = files.read_arrays(file)
-    names = ("log_likelihood", "pseudo_log_likelihood", "reconstruction_error")
-    name = next((n for n in names if n in history and "update" in history), None)
+    name = next((n for n in CURVES if n in history and "update" in history), None)
     if name is None:
         raise click.UsageError(f"{file}: expected the NAME.history.npz of ebm-ref train, got {', '.join(history)}")
-    label = name.replace("_", "-") + (" (nats per row)" if "log" in name else "")
-    return plots.learning_curves({Path(file).stem: (history["update"], history[name])}, y_label=label)
+    return plots.learning_curves({Path(file).stem: (history["update"], history[name])}, y_label=CURVES[name])
 
 
 def spectrum_of(kernel: str, file: str):
