@@ -42,6 +42,20 @@ class NewFile(click.Path):
         return path
 
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+quiet_option = click.option("--quiet", is_flag=True, help="No progress bar.")
+model_argument = click.argument("model", type=click.Path(exists=True, dir_okay=False))
+shape_option = click.option("--shape", help="Height x width of an image, for example 8x8  [default: square]")
+seed_option = click.option(
+    "--seed", default=0, show_default=True, type=natural, metavar="N", help="Seed of every random number."
+)
+
+
+def of_random_work(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--seed, --json and --quiet, as all commands have them that draw."""
+    return seed_option(json_option(quiet_option(command)))
+
+
 def as_record(kind: type) -> Callable[[Callable[[Any], Any]], Callable[..., Any]]:
     """The options of a command as one record, whose fields have their names: command(kind(...))."""
 

@@ -14,15 +14,13 @@ from typing import Any, NamedTuple
 
 import click
 
-from ebm_ref.cli.inputs import emit
+from ebm_ref.cli.inputs import emit, json_option, of_random_work, quiet_option
 from ebm_ref.cli.verify import PROFILES, file_path
 from ebm_ref.cli.zoo_matrix import KINDS, Row, table, write_matrix
 from ebm_ref.progress import track
 
 BATCH = 20  # audits that one process does in a row
 UPDATE_ROWS = (5, 6, 5, 3)  # visible states by number: the batch on which wrong updates are audited
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
-quiet_option = click.option("--quiet", is_flag=True, help="No progress bar.")
 
 # golden vectors ------------------------------------------------------------------------------------------------------
 
@@ -223,14 +221,12 @@ def planned_work(profile: str, seed: int, ids: Sequence[str], every_test: bool) 
 
 @click.command()
 @click.option("--profile", type=click.Choice(PROFILES), default="ci", show_default=True)
-@click.option("--seed", metavar="N", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--bug", "ids", multiple=True, metavar="ID", help="Only this one; may be repeated.")
 @click.option("--every-test", is_flag=True, help="Fill the whole matrix instead of stopping at the first failure.")
 @click.option("--list", "only_list", is_flag=True, help="List the bugs and stop.")
 @click.option("--jobs", metavar="N", default=1, show_default=True, type=click.IntRange(min=1), help="Processes.")
 @click.option("--out", type=click.Path(file_okay=False), help="Folder for kill_matrix.png, kill_matrix.svg, zoo.json.")
-@json_option
-@quiet_option
+@of_random_work
 def zoo(
     profile: str, seed: int, ids: tuple[str, ...], every_test: bool, only_list: bool, jobs: int, out: str | None,
     as_json: bool, quiet: bool,

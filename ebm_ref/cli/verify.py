@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ebm_ref.cli.inputs import as_record, emit
+from ebm_ref.cli.inputs import as_record, emit, quiet_option, seed_option
 from ebm_ref.progress import track
 
 if TYPE_CHECKING:
@@ -130,9 +130,7 @@ class Asked:
     show_default=True,
     help="How small effects are seen: 2^13, 2^17, 2^20 or 2^24 transitions.",
 )
-@click.option(
-    "--seed", metavar="N", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of every random number."
-)
+@seed_option
 @click.option("--test", "tests", metavar="ID", multiple=True, help="Only this test (a replay); may be repeated.")
 @click.option(
     "--timeout",
@@ -195,7 +193,7 @@ class Asked:
     type=click.Path(dir_okay=False, allow_dash=True),
     help="Print JSON, or write it to FILE.",
 )
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@quiet_option
 @as_record(Asked)
 def verify(asked: Asked) -> int:
     """Check the package against exact answers, or somebody's code against the oracle; write a report to look at.
