@@ -6,8 +6,8 @@
 (3) tanh       t                            1 - t^2                   -2 t (1 - t^2)
 (4) ELU        z > 0 ? z : alpha (e^z - 1)  z > 0 ? 1 : alpha e^z     z > 0 ? 0 : alpha e^z
 (5) leaky ReLU z > 0 ? z : alpha z          z > 0 ? 1 : alpha         0 (almost everywhere)
-Made of exp(-a) without branches or calls (maths/smooth), so that loops over them vectorise; for z < -708 exp(z) counts
-as exp(-708).  Before that the relative errors of (2) to (4) are below 12 units of 2^-53.
+Made of exp(-a) without branches or calls (maths/smooth), so that loops over them vectorise; exponents below -708 count
+as -708.  Before that the relative errors of (2) to (4) are below 8 units of 2^-53.
 At the corner z = 0 of (4) and (5) the left branch holds.  [Elfwing et al. 2018; Clevert et al. 2016; Maas et al. 2013]
 
 (6) exp(-a) in single precision to 2e-7, a >= 0, without branches or calls, so that loops over it vectorise:
