@@ -200,8 +200,8 @@ CURVES = {
     "pseudo_log_likelihood": "pseudo-log-likelihood (nats per row)",
     "reconstruction_error": "reconstruction error",
     "denoising_loss": "denoising loss of the first rows",
-    "energy_gap": "mean energy of the data less that of the chains (nats)",
-    "recovery_gap": "mean energy of positives less that of negatives (nats)",
+    "energy_gap": "energy, data less chains (nats)",
+    "recovery_gap": "energy, positives less negatives (nats)",
 }  # what a history may hold, the most telling first, and the words beside the axis
 
 
