@@ -1,4 +1,4 @@
-"""Pictures of training, samples, filters, state frequencies, spectra and detection power.
+"""Pictures of training, samples, filters, state frequencies and spectra.
 
 Each function takes plain arrays and returns a ``matplotlib.figure.Figure`` of its own: no pyplot, no global state, no
 window.  Colours are those of Okabe and Ito (Color Universal Design, 2008), which colour-blind readers can tell apart;
@@ -304,54 +304,6 @@ def draw_complex_spectrum(axes: Axes, rest: np.ndarray, second: float) -> None:
     axes.scatter(rest.real, rest.imag, 22, BLUE, alpha=0.7, label="other eigenvalues", zorder=3)
     axes.set(xlabel=r"real part of $\lambda$", ylabel=r"imaginary part of $\lambda$", aspect="equal")
     axes.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), xticks=(-1, -0.5, 0, 0.5, 1), yticks=(-1, -0.5, 0, 0.5, 1))
-
-
-def kill_matrix(rows: Sequence[str], columns: Sequence[str], values: ArrayLike, *, title: str | None = None) -> Figure:
-    """Which check (column) finds which bug (row): a heat map of the fraction of runs rejected.
-
-    Args:
-        rows, columns: names, (n_rows,) and (n_columns,).
-        values: (n_rows, n_columns), fractions in [0, 1]; NaN, a grey cell, where a check does not apply.
-
-    Raises ShapeError for values that do not fit the names; DomainError for no cell or a value outside [0, 1].
-
-    >>> figure = kill_matrix(["wrong sign"], ["kernel", "samples", "energy"], [[1.0, 0.25, 0.999]])
-    >>> [text.get_text() for text in figure.axes[0].texts]
-    ['1', '.25', '>.99']
-    """
-    array = as_float_array("values", values)
-    n_rows, n_columns = require_shape("values", array, len(rows), len(columns))
-    if array.size == 0:
-        raise DomainError(f"values: expected at least one row and one column, got shape {array.shape}")
-    require_unit_interval("values", array[~np.isnan(array)])
-    longest = max(map(len, rows)), max(map(len, columns))
-    width, height = 2.2 + 0.085 * longest[0] + 0.42 * n_columns, 1.0 + 0.06 * longest[1] + 0.3 * n_rows
-    figure = new_figure(width, max(height, 3.0))
-    axes = figure.subplots()
-    mesh = axes.pcolormesh(np.ma.masked_invalid(array), cmap="cividis", vmin=0, vmax=1, edgecolors="white", linewidth=1)
-    for (i, j), value in np.ndenumerate(array):
-        colour = "black" if value > 0.6 else "white"
-        if not np.isnan(value):
-            axes.text(j + 0.5, i + 0.5, cell_text(value), ha="center", va="center", fontsize=8, color=colour)
-    axes.invert_yaxis()
-    axes.set_yticks(np.arange(n_rows) + 0.5, rows)
-    axes.set_xticks(np.arange(n_columns) + 0.5, columns, rotation=45, ha="left", rotation_mode="anchor")
-    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
-    axes.xaxis.set_label_position("top")
-    axes.set(xlabel="check", ylabel="bug", facecolor=PALE)
-    axes.spines[:].set_visible(False)
-    figure.suptitle(title or "", fontsize=11)
-    figure.colorbar(mesh, ax=axes, label="fraction of runs rejected", fraction=0.05, aspect=30)
-    return settled(figure)
-
-
-def cell_text(fraction: float) -> str:
-    """Two decimals at most; only a true 0 or 1 reads as 0 or 1."""
-    if 0 < fraction < 0.005:
-        return "<.01"
-    if 0.995 <= fraction < 1:
-        return ">.99"
-    return f"{fraction:.2f}".strip("0").rstrip(".") or "0"
 
 
 def to_png_bytes(figure: Figure, dpi: int = DPI) -> bytes:

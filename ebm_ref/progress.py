@@ -1,14 +1,17 @@
 """Progress on standard error: a bar where a person watches, a line now and then where a log is written.
 
-The bar is imported lazily, so that quiet work pays nothing; work shorter than PERIOD leaves no line.
+A thread of its own tells the log, so that long work which says nothing itself is heard of too.  The bar is imported
+lazily, so that quiet work pays nothing; work shorter than PERIOD leaves no line.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 PERIOD = 20.0  # seconds from one line of a log to the next
 
@@ -23,7 +26,8 @@ def track(total: float | None, what: str, *, enabled: bool = True) -> Iterator[C
         yield lambda amount, doing="": None
         return
     if not sys.stderr.isatty():
-        yield log_lines(total, what)
+        with told(Log(total, what), sys.stderr) as log:
+            yield log.advance
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -35,20 +39,38 @@ def track(total: float | None, what: str, *, enabled: bool = True) -> Iterator[C
         yield lambda amount, doing="": bar.update(task, advance=amount, **{"description": doing} if doing else {})
 
 
-def log_lines(total: float | None, what: str) -> Callable[..., None]:
-    """``bar(amount, doing)`` for a log: how much is done, and how long the rest takes, at most once a PERIOD."""
-    began = said = time.monotonic()
-    done, words = 0.0, what
+class Log:
+    """How much of some work is done, in words."""
 
-    def bar(amount: float, doing: str = "") -> None:
-        nonlocal said, done, words
-        done, words, now = done + amount, doing or words, time.monotonic()
-        if now - said < PERIOD:
-            return
-        said, spent = now, now - began
-        line = f"{words}: {spent:.0f} s"
-        if total and done:
-            line += f", {100 * done / total:.0f} % done, about {spent * (total - done) / done:.0f} s left"
-        print(line, file=sys.stderr, flush=True)
+    def __init__(self, total: float | None, what: str) -> None:
+        self.total, self.words, self.done, self.began = total, what, 0.0, time.monotonic()
 
-    return bar
+    def advance(self, amount: float, doing: str = "") -> None:
+        """What ``track`` hands out."""
+        self.done, self.words = self.done + amount, doing or self.words
+
+    def line(self) -> str:
+        """What is being done, since when, how much of it, and about how long the rest takes."""
+        spent, done = time.monotonic() - self.began, self.done
+        line = f"{self.words}: {spent:.0f} s"
+        if self.total and done:
+            line += f", {100 * done / self.total:.0f} % done, about {spent * (self.total - done) / done:.0f} s left"
+        return line
+
+
+@contextmanager
+def told(log: Log, stream: TextIO) -> Iterator[Log]:
+    """A line of ``log`` once a PERIOD while the work goes on."""
+    over = threading.Event()
+
+    def tell() -> None:
+        while not over.wait(PERIOD):
+            print(log.line(), file=stream, flush=True)
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield log
+    finally:
+        over.set()
+        teller.join()

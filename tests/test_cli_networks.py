@@ -51,6 +51,7 @@ def test_from_rows_to_pictures(folder, model, options):
     run("sample", "model.npz", "--chains", "5", "--quiet", *steps)
     assert er.load("samples.npz").states.shape == (5, 1, 16)
     run("plot", "samples", "samples.npz")
+    run("plot", "curves", "model.history.npz")
     more = ("--known", "corner.npy", "--rows", "2", "--each", "3", "--steps", "3", "--seed", "4", "--quiet")
     run("complete", "model.npz", "--data", "rows.npy", *more)
     with np.load("completions.npz") as file:
@@ -59,7 +60,7 @@ def test_from_rows_to_pictures(folder, model, options):
     assert np.array_equal(known, np.load("corner.npy").ravel())
     assert np.array_equal(drawn[:, :, known], np.repeat(IMAGES[:2, None, known], 3, axis=1))
     assert len(np.unique(drawn[0][:, ~known], axis=0)) == 3
-    assert {"samples.png", "completions.png"} <= {path.name for path in folder.iterdir()}
+    assert {"samples.png", "curves.png", "completions.png"} <= {path.name for path in folder.iterdir()}
 
 
 def test_what_is_drawn_is_what_the_recipe_says():

@@ -101,6 +101,89 @@ def test_several_cases(verify, tmp_path):
     assert "a function of one argument, the case, may return one for each" in err
 
 
+CANDIDATES = """
+import numpy as np
+from ebm_ref.oracle import adapters, cases
+
+net = cases.named("mlp_inner")
+W1, b1, W2, b2 = net.parameters
+
+def f(x):
+    z = x @ W1 + b1
+    return (z / (1 + np.exp(-z))) @ W2 + b2
+
+def energy(x):
+    return (x * f(x)).sum(axis=1)
+
+def upside_down(x):
+    return -energy(x)
+
+def score(x):
+    return 0 * x
+
+def log_pl(s):
+    case = cases.named("boltzmann_4")
+    return -np.logaddexp(0, (1 - 2 * s) * (case.c + s @ case.J)).sum(axis=1)
+
+def matrix(case):
+    return case.P
+
+def conditionals(case):
+    if not case.n_hidden:
+        return NotImplemented
+    up = lambda z: 1 / (1 + np.exp(-z))
+    return lambda x: up(case.b + x @ case.W), lambda h: up(case.a + h @ case.W.T)
+
+def drift(case):
+    return lambda states, seed: states
+
+def update(case):
+    from ebm_ref.oracle.update_recipe import make_update, reference
+    return make_update(reference(case))
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected", "said"),
+    [
+        ("energy --case mlp_inner", HOLDS, "c.py:energy on mlp_inner"),
+        ("upside_down --case mlp_inner", FAILS, "replay: ebm-ref verify --target c.py:upside_down --case mlp_inner"),
+        ("score --case mlp_inner --check gradient --of state", FAILS, "--check gradient --of state"),
+        ("log_pl --case boltzmann_4 --check pseudo_likelihood", HOLDS, "PASS c.py:log_pl"),
+        ("matrix --case rbm_1x1,boltzmann_4 --check transition_matrix", HOLDS, "2 of 2 passed"),
+        ("conditionals --case rbm_4x2,boltzmann_4 --check conditionals", HOLDS, "skip boltzmann_4"),
+        ("drift --case rbm_1x1 --check invariance --test S3", HOLDS, "PASS c.py:drift on rbm_1x1"),
+        ("update --case rbm_1x1 --check update", HOLDS, "PASS c.py:update on rbm_1x1"),
+        ("energy --case mlp_inner --kernel gibbs", WRONG_USE, "--kernel: mlp_inner is an energy, which has no kernel"),
+        ("energy --case rbm_1x1 --check free_energy --of value", WRONG_USE, "--of: there is one answer only"),
+        ("energy --case mlp_inner --check kernel", WRONG_USE, "--case: mlp_inner is no case for --check kernel"),
+        ("energy --case mlp_inner --test D1", WRONG_USE, "--test: --check energy runs as a whole"),
+    ],
+)
+def test_other_functions_than_steps(verify, tmp_path, words, expected, said):
+    (tmp_path / "c.py").write_text(CANDIDATES)
+    status, out, err = verify(*f"--target c.py:{words}".split())
+    assert status == expected, out + err
+    assert said in " ".join((out + err).split())
+
+
+def test_checks_of_the_command_line_are_those_of_the_oracle():
+    from ebm_ref import oracle
+    from ebm_ref.cli.target_checks import CHECKS
+    from ebm_ref.cli.verify import CHECKS as offered
+
+    assert set(offered) == set(CHECKS)
+    elsewhere = {
+        "annealing",
+        "device",
+        "rule",
+        "samples",
+        "streams",
+        "training",
+    }  # a path, files, a rule, no case, data
+    assert {f"check_{name}" for name in (*offered, *elsewhere)} == {n for n in oracle.__all__ if n.startswith("check_")}
+
+
 def test_all_cases_are_chosen():
     from ebm_ref.cli.targets import chosen_cases
 
@@ -246,6 +329,7 @@ def test_a_device(verify):
         (f"--target {RIGHT} --program x", "expected one of --target, --program, --samples, got"),
         (f"--target {RIGHT} --thin 3", "--thin: it needs --samples"),
         (f"--target {RIGHT} --timeout 3", "--timeout: it needs --program"),
+        ("--program x --check energy", "--check: it needs --target"),
         (f"--target {RIGHT} --epochs 3", "--epochs: it belongs to the package's own study"),
         ("--case rbm_3x3", "--case: it needs --target or --program or --samples"),
         ("--program ./nope", "./nope could not be started"),

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from ebm_ref import plots
+from ebm_ref.cli import zoo_matrix
 from ebm_ref.errors import DomainError, ShapeError
 
 P = np.array([0.4, 0.3, 0.2, 0.1 - 1e-5, 1e-5])
@@ -22,6 +23,12 @@ def curves():
     return plots.learning_curves(figure_data, reference=("best", -7.49), title="digits")
 
 
+def zoo_picture():
+    sign = {"kind": "deep", "id": "sign", "killed_by": ["D1"], "passed": ["D3", "D7"], "named": True}
+    noise = {"kind": "deep", "id": "noise", "killed_by": ["D3 weights"], "passed": ["D3"], "named": False}
+    return zoo_matrix.picture([sign, noise], "ci", 0)
+
+
 FIGURES = {
     "learning_curves": curves,
     "samples": lambda: plots.image_grid(np.eye(12).repeat(3, axis=0), (3, 4), titles=list("abc") * 12, title="rows"),
@@ -29,9 +36,7 @@ FIGURES = {
     "frequencies": lambda: plots.frequencies(P, [0.39, 0.32, 0.19, 0.1, 0.0], 1000),
     "real_spectrum": lambda: plots.spectrum([1, 0.6, -0.3, 0.1], title="Gibbs"),
     "complex_spectrum": lambda: plots.spectrum(np.linalg.eigvals(ROTATION), title="Gibbs"),
-    "kill_matrix": lambda: plots.kill_matrix(
-        ["sign", "noise"], ["kernel", "samples"], [[1, 0.5], [np.nan, 0]], title="power"
-    ),
+    "kill_matrix": zoo_picture,
 }
 
 
@@ -212,22 +217,8 @@ def test_spectrum_checks_its_input(wrong):
         plots.spectrum(wrong)
 
 
-def test_kill_matrix_writes_what_is_known():
-    values = [[1, 0.5, 0.004], [np.nan, 0, 0.996]]
-    figure = plots.kill_matrix(["sign", "noise"], ["kernel", "samples", "energy"], values)
-    axes, bar = figure.axes
+def test_kill_matrix_says_what_killed_and_what_was_not_named():
+    axes = zoo_picture().axes[0]
     cells = {text.get_position(): text.get_text() for text in axes.texts}
-    assert cells == {(0.5, 0.5): "1", (1.5, 0.5): ".5", (2.5, 0.5): "<.01", (1.5, 1.5): "0", (2.5, 1.5): ">.99"}
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["sign", "noise"]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["kernel", "samples", "energy"]
-    assert (axes.get_ylabel(), axes.get_xlabel()) == ("bug", "check")
-    assert bar.get_ylabel() == "fraction of runs rejected"
-
-
-def test_kill_matrix_checks_its_input():
-    with pytest.raises(ShapeError, match=r"values: expected shape \(1, 2\), got \(2, 1\)"):
-        plots.kill_matrix(["a"], ["b", "c"], [[0], [1]])
-    with pytest.raises(DomainError, match="values"):
-        plots.kill_matrix(["a"], ["b"], [[1.5]])
-    with pytest.raises(DomainError, match="at least one"):
-        plots.kill_matrix([], ["b"], np.empty((0, 1)))
+    assert cells == {(0.5, 0.5): "x", (2.5, 1.5): "x"}
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["sign", "noise (not named)"]

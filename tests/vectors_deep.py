@@ -1,9 +1,9 @@
 """The package's layers and deep energies as an adapter of golden vectors."""
 
 import numpy as np
-from deep_models import arrays
 
 import ebm_ref as er
+from ebm_ref.cli.self_check_networks import arrays
 from ebm_ref.models import layers as ours
 from ebm_ref.models.layers import Conv2d, ConvTranspose2d, GroupNorm, Linear, Sequential, SpectralNorm
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from ebm_ref.cli.inputs import json_option, quiet_option
 from ebm_ref.progress import track
 
 COLOURS = {"reached": "green", "falls short": "red", "not run": "yellow"}
@@ -30,8 +31,8 @@ STOPPED = 130  # the exit status of a program that Ctrl-C ended
 @click.option(
     "--figure", type=click.Path(dir_okay=False), help="Also measure how time grows, and draw it here (.png or .svg)."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@json_option
+@quiet_option
 def bench(
     patterns: str | None, only_list: bool, quick: bool, repeats: int, out: str | None, figure: str | None,
     as_json: bool, quiet: bool,

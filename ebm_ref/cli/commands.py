@@ -11,15 +11,24 @@ import click
 from click.core import ParameterSource
 
 import ebm_ref
-from ebm_ref.cli.inputs import DATA_HELP, MODELS, NETWORKS, NewFile, emit, natural, positive, read_data, read_model
+from ebm_ref.cli.inputs import (
+    DATA_HELP,
+    MODELS,
+    NETWORKS,
+    NewFile,
+    emit,
+    json_option,
+    model_argument,
+    natural,
+    of_random_work,
+    positive,
+    quiet_option,
+    read_data,
+    read_model,
+    shape_option,
+)
 
 KERNELS = ("block_gibbs", "gibbs", "gibbs_random", "gibbs_palindromic", "metropolis")
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
-quiet = click.option("--quiet", is_flag=True, help="No progress bar.")
-seed_option = click.option(
-    "--seed", default=0, show_default=True, type=natural, metavar="N", help="Seed of every random number."
-)
-model_argument = click.argument("model", type=click.Path(exists=True, dir_okay=False))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,8 +51,8 @@ def cli() -> None:
     help="How log Z is summed.",
 )  # fmt: skip
 @click.option("--moments", "with_moments", is_flag=True, help="Also the mean of each unit.")
-@as_json
-@quiet
+@json_option
+@quiet_option
 def exact(model: str, data: str | None, method: str, with_moments: bool, as_json: bool, quiet: bool) -> None:
     """Exact answers for MODEL: log Z, entropy, mean energy, heat capacity, the most probable state."""
     m = read_model(model)
@@ -80,9 +89,7 @@ def exact(model: str, data: str | None, method: str, with_moments: bool, as_json
     "--means", is_flag=True, help="Write a GRBM's mean of v given the last h in place of v, free of its noise."
 )
 @click.option("-o", "--out", default="samples.npz", show_default=True, type=NewFile())
-@seed_option
-@as_json
-@quiet
+@of_random_work
 def sample(
     model: str, kernel: str | None, chains: int, steps: int, burn_in: int, thin: int, means: bool, out: str, seed: int,
     as_json: bool, quiet: bool,
@@ -166,7 +173,7 @@ def sampler_named(kernel: str, model):
 @click.argument("what", type=click.Choice(["filters", "samples", "curves", "spectrum"]))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("-o", "--out", type=NewFile(), help="A .png or .svg file  [default: WHAT.png]")
-@click.option("--shape", help="Height x width of an image, for example 8x8  [default: square]")
+@shape_option
 @click.option("--kernel", type=click.Choice(KERNELS), default="gibbs", show_default=True, help="For spectrum.")
 def plot(what: str, file: str, out: str | None, shape: str | None, kernel: str) -> None:
     """Draw filters of a model, samples of a chain, curves of a history, or the spectrum of a model's kernel.
@@ -188,17 +195,25 @@ def plot(what: str, file: str, out: str | None, shape: str | None, kernel: str) 
     click.echo(out)
 
 
+CURVES = {
+    "log_likelihood": "log-likelihood (nats per row)",
+    "pseudo_log_likelihood": "pseudo-log-likelihood (nats per row)",
+    "reconstruction_error": "reconstruction error",
+    "denoising_loss": "denoising loss of the first rows",
+    "energy_gap": "energy, data less chains (nats)",
+    "recovery_gap": "energy, positives less negatives (nats)",
+}  # what a history may hold, the most telling first, and the words beside the axis
+
+
 def curves(file: str):
     """The likelihood of a history, or what stands for it."""
     from ebm_ref import files, plots
 
     _, history, _ = files.read_arrays(file)
-    names = ("log_likelihood", "pseudo_log_likelihood", "reconstruction_error")
-    name = next((n for n in names if n in history and "update" in history), None)
+    name = next((n for n in CURVES if n in history and "update" in history), None)
     if name is None:
         raise click.UsageError(f"{file}: expected the NAME.history.npz of ebm-ref train, got {', '.join(history)}")
-    label = name.replace("_", "-") + (" (nats per row)" if "log" in name else "")
-    return plots.learning_curves({Path(file).stem: (history["update"], history[name])}, y_label=label)
+    return plots.learning_curves({Path(file).stem: (history["update"], history[name])}, y_label=CURVES[name])
 
 
 def spectrum_of(kernel: str, file: str):

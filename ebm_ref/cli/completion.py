@@ -10,14 +10,27 @@ import numpy as np
 
 import ebm_ref
 from ebm_ref import files
-from ebm_ref.cli.inputs import DATA_HELP, MODELS, NETWORKS, NewFile, emit, natural, positive, read_data, read_model
+from ebm_ref.cli.inputs import (
+    DATA_HELP,
+    MODELS,
+    NETWORKS,
+    NewFile,
+    emit,
+    model_argument,
+    natural,
+    of_random_work,
+    positive,
+    read_data,
+    read_model,
+    shape_option,
+)
 from ebm_ref.errors import DomainError, as_float_array, require_shape
 
 HALVES = ("left", "right", "top", "bottom")
 
 
 @click.command()
-@click.argument("model", type=click.Path(exists=True, dir_okay=False))
+@model_argument
 @click.option("--data", required=True, help=f"Images to complete: {DATA_HELP}.")
 @click.option(
     "--known",
@@ -36,12 +49,10 @@ HALVES = ("left", "right", "top", "bottom")
     help="Sampler steps; the levels of score_matching and recovery have their own number.",
 )
 @click.option("--means", is_flag=True, help="Write a GRBM's mean of v given h in place of v, free of its noise.")
-@click.option("--shape", help="Height x width of an image, for example 8x8  [default: square]")
+@shape_option
 @click.option("-o", "--out", default="completions.npz", show_default=True, type=NewFile())
 @click.option("--picture", type=NewFile(), help="A .png or .svg file  [default: beside --out, .png]")
-@click.option("--seed", default=0, show_default=True, type=natural, metavar="N", help="Seed of every random number.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@of_random_work
 def complete(
     model: str, data: str, known: str, rows: int, first: int, each: int, steps: int, means: bool, shape: str | None,
     out: str, picture: str | None, seed: int, as_json: bool, quiet: bool,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -38,6 +40,33 @@ class NewFile(click.Path):
         if not os.access(folder, os.W_OK):
             self.fail(f"the folder {folder} can't be written to", param, ctx)
         return path
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+quiet_option = click.option("--quiet", is_flag=True, help="No progress bar.")
+model_argument = click.argument("model", type=click.Path(exists=True, dir_okay=False))
+shape_option = click.option("--shape", help="Height x width of an image, for example 8x8  [default: square]")
+seed_option = click.option(
+    "--seed", default=0, show_default=True, type=natural, metavar="N", help="Seed of every random number."
+)
+
+
+def of_random_work(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--seed, --json and --quiet, as all commands have them that draw."""
+    return seed_option(json_option(quiet_option(command)))
+
+
+def as_record(kind: type) -> Callable[[Callable[[Any], Any]], Callable[..., Any]]:
+    """The options of a command as one record, whose fields have their names: command(kind(...))."""
+
+    def decorate(command: Callable[[Any], Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def called(**options: Any) -> Any:
+            return command(kind(**options))
+
+        return called
+
+    return decorate
 
 
 def read_model(path: str, *kinds: str) -> Any:

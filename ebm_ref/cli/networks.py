@@ -22,6 +22,7 @@ import numpy as np
 import ebm_ref
 from ebm_ref import files
 from ebm_ref.models.record import constants, leaves, sizes
+from ebm_ref.progress import track
 
 FORMS = {"mlp": "inner", "convnet": "scalar", "unet": "inner", "jem": "classes"}  # the default, of each network
 WIDTHS = {"mlp": 256, "convnet": 32, "unet": 16, "jem": 256}
@@ -168,7 +169,8 @@ def train_network(
 def draw(model: Any, recipe: Recipe, n: int, n_steps: int, seed: int, progress: bool = False) -> np.ndarray:
     """n images from noise, in the units of the data: down the levels, or ``n_steps`` Langevin steps."""
     if recipe.has_levels:
-        return recipe.data(recipe.learner().sample(model, n, seed))
+        with track(None, "sampling", enabled=progress):
+            return recipe.data(recipe.learner().sample(model, n, seed))
     start = ebm_ref.Stream(seed, "noise_start").normal(0, (n, model.n_visible))
     noisy = ebm_ref.sample(langevin(model), start, n_steps, seed, thin=max(1, n_steps), progress=progress).last
     return recipe.data(denoised(model, noisy))
@@ -185,7 +187,8 @@ def complete(
     """Images that agree with ``observed`` where ``known`` is true, in the units of the data."""
     rows = recipe.rows(observed)
     if recipe.has_levels:
-        completed = recipe.learner().complete(model, rows, known, seed)
+        with track(None, "completing", enabled=progress):
+            completed = recipe.learner().complete(model, rows, known, seed)
     else:
         held = rows + CD_NOISE * ebm_ref.Stream(seed, "data_noise").normal(0, rows.shape)
         completed = denoised(model, ebm_ref.complete(langevin(model), held, known, n_steps, seed, progress=progress))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context
@@ -14,15 +14,13 @@ from typing import Any, NamedTuple
 
 import click
 
-from ebm_ref.cli.inputs import emit
+from ebm_ref.cli.inputs import emit, json_option, of_random_work, quiet_option
 from ebm_ref.cli.verify import PROFILES, file_path
 from ebm_ref.cli.zoo_matrix import KINDS, Row, table, write_matrix
 from ebm_ref.progress import track
 
-BATCH, HEARTBEAT = 20, 5.0  # audits that one process does in a row; seconds without one after which a bar is told so
+BATCH = 20  # audits that one process does in a row
 UPDATE_ROWS = (5, 6, 5, 3)  # visible states by number: the batch on which wrong updates are audited
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
-quiet_option = click.option("--quiet", is_flag=True, help="No progress bar.")
 
 # golden vectors ------------------------------------------------------------------------------------------------------
 
@@ -223,14 +221,12 @@ def planned_work(profile: str, seed: int, ids: Sequence[str], every_test: bool) 
 
 @click.command()
 @click.option("--profile", type=click.Choice(PROFILES), default="ci", show_default=True)
-@click.option("--seed", metavar="N", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--bug", "ids", multiple=True, metavar="ID", help="Only this one; may be repeated.")
 @click.option("--every-test", is_flag=True, help="Fill the whole matrix instead of stopping at the first failure.")
 @click.option("--list", "only_list", is_flag=True, help="List the bugs and stop.")
 @click.option("--jobs", metavar="N", default=1, show_default=True, type=click.IntRange(min=1), help="Processes.")
 @click.option("--out", type=click.Path(file_okay=False), help="Folder for kill_matrix.png, kill_matrix.svg, zoo.json.")
-@json_option
-@quiet_option
+@of_random_work
 def zoo(
     profile: str, seed: int, ids: tuple[str, ...], every_test: bool, only_list: bool, jobs: int, out: str | None,
     as_json: bool, quiet: bool,
@@ -261,23 +257,16 @@ def zoo(
 
 @contextmanager
 def finished(work: Sequence[Piece], jobs: int) -> Iterator[Iterator[list[tuple[int, Row]]]]:
-    """(place, row) of pieces of work as they are done; an empty list now and then while nothing is."""
+    """(place, row) of pieces of work as they are done."""
     if jobs == 1:
         yield ([(place, piece.function(*piece.arguments))] for place, piece in enumerate(work))
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         try:
-            yield arriving([pool.submit(carried_out, batch) for batch in batches(work)])
+            futures = [pool.submit(carried_out, batch) for batch in batches(work)]
+            yield (future.result() for future in as_completed(futures))
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def arriving(futures: Sequence[Future]) -> Iterator[list[tuple[int, Row]]]:
-    """The results of futures as they come; an empty list every few seconds in which none does."""
-    left = set(futures)
-    while left:
-        done, left = wait(left, HEARTBEAT, FIRST_COMPLETED)
-        yield [result for future in done for result in future.result()]
 
 
 def carried_out(batch: Sequence[tuple[int, Piece]]) -> list[tuple[int, Row]]:

@@ -1,7 +1,8 @@
 """The package against the oracle: every formula, log Z route, kernel and update on models small enough to enumerate.
 
 The oracle has its own plain loops over the equations and imports nothing of the code that it judges.  The models are
-tempered, have n_visible != n_hidden and generic biases, so that no symmetry hides a mistake.
+tempered, have n_visible != n_hidden and generic biases, so that no symmetry hides a mistake.  Deep energies, losses and
+moves: ``ebm_ref.cli.self_check_networks``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import ebm_ref
 from ebm_ref import oracle
 from ebm_ref.cli.commands import KERNELS, sampler_named
+from ebm_ref.cli.self_check_networks import network_checks
 from ebm_ref.cli.study import agreement
 from ebm_ref.oracle import Report
 from ebm_ref.oracle.cases import Case
@@ -68,6 +70,8 @@ def self_checks(profile: str, seed: int) -> Iterator[Check]:
             yield partial(matrix, model, case, kernel)
             yield partial(titled, kernel, check, step_of(sampler_named(kernel, model)), case)
     yield from update_checks(profile, seed)
+    for subject, deep_check in network_checks():
+        yield partial(titled, subject, deep_check)
 
 
 def titled(subject: str, check: Callable[..., Report], *arguments) -> Report:

@@ -1,4 +1,4 @@
-"""``ebm-ref verify`` turned on other people's work: --target (a step), --program, --samples (recorded states)."""
+"""``ebm-ref verify`` turned on other people's work: --target (a function), --program, --samples (recorded states)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ import numpy as np
 
 from ebm_ref import files, oracle
 from ebm_ref.cli.inputs import emit
+from ebm_ref.cli.target_checks import CHECKS, candidate_for, default_check, is_maker, judged, require_fitting
 from ebm_ref.errors import DomainError, EbmError
 from ebm_ref.oracle import Report, adapters
-from ebm_ref.oracle.adapters.callables import makes_steps
-from ebm_ref.oracle.cases import CONTINUOUS_NAMES, NAMES, TABLE_NAMES, Case, named
+from ebm_ref.oracle.cases import CONTINUOUS_NAMES, NAMES, NETWORK_NAMES, TABLE_NAMES, Case, named
 from ebm_ref.oracle.rendering import report_html, report_json, report_junit
 from ebm_ref.oracle.results import diagnosis_line
 from ebm_ref.progress import track
@@ -70,12 +70,23 @@ class Request:
     seed: int
     tests: tuple[str, ...]
     quiet: bool
+    check: str | None = None
+    of: str | None = None
 
-    def replay(self, report: Report, test: str) -> str:
+    def check_of(self, case: Any) -> str:
+        """The check that was asked for, or that a case suggests; click.UsageError if other options do not fit it."""
+        what = self.check or default_check(case)
+        require_fitting(what, case, self.of, self.tests)
+        return what
+
+    def replay(self, case: str, what: str, test: str) -> str:
         """The line that repeats one test."""
-        line = ["ebm-ref", "verify", *self.words, "--case", report.case]
+        line = ["ebm-ref", "verify", *self.words, "--case", case]
         line += ["--kernel", self.kernel] if self.kernel else []
-        return shlex.join([*line, "--profile", self.profile, "--seed", str(self.seed), "--test", test])
+        line += ["--check", self.check] if self.check else []
+        line += ["--of", self.of] if self.of else []
+        line += ["--profile", self.profile, "--seed", str(self.seed)] if CHECKS[what].by_chance else []
+        return shlex.join([*line, "--test", test] if CHECKS[what].of_steps else line)
 
 
 def chosen_cases(name: str, kernel: str | None) -> tuple[Case, ...]:
@@ -91,10 +102,12 @@ def chosen_cases(name: str, kernel: str | None) -> tuple[Case, ...]:
     return tuple(found)
 
 
-def _case(name: str, kernel: str | None) -> Case:
+def _case(name: str, kernel: str | None) -> Any:
     if name == "all":
         raise click.UsageError("--case: a file of samples has one case, got all")
-    every = (*NAMES, *CONTINUOUS_NAMES, *TABLE_NAMES)
+    every = (*NAMES, *CONTINUOUS_NAMES, *TABLE_NAMES, *NETWORK_NAMES)
+    if name in NETWORK_NAMES and kernel is not None:
+        raise click.UsageError(f"--kernel: {name} is an energy, which has no kernel")
     if name not in every:
         near = get_close_matches(name, every, 1, cutoff=0.8)
         known = f"did you mean {near[0]}?" if near else f"expected all, or one of {', '.join(every)}"
@@ -117,11 +130,12 @@ def verify_target(target: str, request: Request, outputs: Outputs) -> int:
 
     @contextmanager
     def opened(case: Case) -> Iterator[tuple[Callable | None, str]]:
-        yield adapters.step_for(candidate, case), "the target returned NotImplemented or None"
+        made = candidate_for(candidate, request.check_of(case), case)
+        yield made, "the target returned NotImplemented or None"
 
-    status = verify_steps(opened, request, outputs)
-    if status and len(request.cases) > 1 and not makes_steps(candidate):
-        click.echo(f"{target} was the same step for all models; a function of one argument, the case, may return one"
+    status = verify_candidates(opened, request, outputs)
+    if status and len(request.cases) > 1 and not is_maker(candidate, request.check_of(request.cases[0])):
+        click.echo(f"{target} was the same for all models; a function of one argument, the case, may return one"
                    " for each, or NotImplemented", err=True)  # fmt: skip
     return status
 
@@ -142,26 +156,27 @@ def verify_program(command: str, timeout: float, request: Request, outputs: Outp
             reason = program.unsupported()
             yield None if reason is not None else program, f"the program declined: {reason}"
 
-    return verify_steps(opened, request, outputs)
+    return verify_candidates(opened, request, outputs)
 
 
-def verify_steps(opened: Callable, request: Request, outputs: Outputs) -> int:
-    """``check_kernel`` on each case, with a bar that counts the rows of the step."""
+def verify_candidates(opened: Callable, request: Request, outputs: Outputs) -> int:
+    """The check on each case, with a bar that counts the rows of a step."""
     fixed, times = ROWS_A_CHECK
     share = fixed + times * FIRST_STAGE[request.profile]
     reports, skipped, began = [], {}, time.perf_counter()
     with track(share * len(request.cases), "checking", enabled=not request.quiet) as bar:
         for case in request.cases:
-            with opened(case) as (step, reason):
-                if step is None:
+            with opened(case) as (candidate, reason):
+                if candidate is None:
                     skipped[case.name] = reason
                     bar(share)
                     continue
-                meter = Meter(step, bar, share)
-                report = oracle.check_kernel(
-                    meter, case, profile=request.profile, seed=request.seed, tests=request.tests or None
-                )
-            reports.append(for_the_shell(report, request))
+                what, meter = request.check_of(case), Meter(candidate, bar, share)
+                report = judged(
+                    meter if CHECKS[what].of_steps else candidate,
+                    case, what, request.of, request.profile, request.seed, request.tests,
+                )  # fmt: skip
+            reports.append(for_the_shell(report, what, request))
             bar(share - meter.shown)
     if not reports:
         raise click.UsageError("--case: nothing to judge; " + "; ".join(f"{n}: {r}" for n, r in skipped.items()))
@@ -183,9 +198,10 @@ class Meter:
         return new
 
 
-def for_the_shell(report: Report, request: Request) -> Report:
+def for_the_shell(report: Report, what: str, request: Request) -> Report:
     """The report under the user's name for the subject, with replays as command lines."""
-    results = tuple(replace(r, replay=request.replay(report, r.test) if r.replay else "") for r in report.results)
+    lines = (request.replay(report.case, what, r.test) if r.replay else "" for r in report.results)
+    results = tuple(replace(r, replay=line) for r, line in zip(report.results, lines, strict=True))
     return replace(report, subject=request.subject, results=results)
 
 
@@ -242,7 +258,7 @@ def verify_samples(said: Recording, outputs: Outputs, quiet: bool, device: Devic
     with track(None, "checking", enabled=not quiet):
         found = adapters.read_samples(said.path)
         case = _case(str(said.case or found.meta.get("case", "rbm_3x3")), said.kernel or found.meta.get("kernel"))
-        if case.name in CONTINUOUS_NAMES:
+        if case.name in (*CONTINUOUS_NAMES, *NETWORK_NAMES):
             raise click.UsageError("--samples: files are judged on models of binary units")
         sampling, thin = how_sampled(said, found) if device is None else device_sampling(said, found)
         try:

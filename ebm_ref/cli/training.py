@@ -16,7 +16,7 @@ from click.core import ParameterSource
 
 import ebm_ref
 from ebm_ref import files
-from ebm_ref.cli.inputs import DATA_HELP, NewFile, emit, natural, positive, read_data, read_labels
+from ebm_ref.cli.inputs import DATA_HELP, NewFile, emit, natural, of_random_work, positive, read_data, read_labels
 
 NETWORKS = ("mlp", "convnet", "unet", "jem")
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -80,9 +80,7 @@ def both(name: str, networks: str) -> str:
 )
 @click.option("-o", "--out", default="model.npz", show_default=True, type=NewFile())
 @click.option("--checkpoint", type=NewFile(), help="Carry on from this file if a run was cut short.")
-@click.option("--seed", default=0, show_default=True, type=natural, metavar="N", help="Seed of every random number.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@of_random_work
 def train(
     data: str, kind: str, hidden: int | None, form: str | None, estimator: str | None, k: int | None, start: str | None,
     chains: int, epochs: int | None, batch_size: int, lr: float | None, momentum: float, weight_decay: float,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ebm_ref.cli.inputs import emit
+from ebm_ref.cli.inputs import as_record, emit, quiet_option, seed_option
 from ebm_ref.progress import track
 
 if TYPE_CHECKING:
@@ -22,14 +23,78 @@ KERNELS = ("block_gibbs", "gibbs", "gibbs_random", "gibbs_palindromic", "metropo
            "swap_even_odd")  # fmt: skip
 FOLDER = "ebm-ref-report"
 STUDY_SHARE = 30.0  # of the progress bar, in checks
+EVERY = ("--target", "--program", "--samples")
+OWNERS: dict[str, tuple[str, ...]] = {
+    "--case": EVERY, "--kernel": EVERY, "--check": ("--target",), "--of": ("--target",),
+    "--test": ("--target", "--program"), "--timeout": ("--program",), "--sampling": ("--samples",),
+    "--thin": ("--samples",), "--effect": ("--samples",), "--device": ("--samples",), "--epochs": (),
+}  # of the options: what must be given for them to mean something, nothing at all for the last  # fmt: skip
+CHECKS = ("kernel", "invariance", "reversibility", "ula", "chains", "acceptance", "persistent", "update", "fixed_point",
+          "given_uniforms", "transition_matrix", "free_energy", "conditionals", "log_partition", "energy", "gradient",
+          "pseudo_likelihood")  # fmt: skip
 file_path = click.Path(dir_okay=False)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The command line; None where it says nothing."""
+
+    target: str | None
+    program: str | None
+    samples: str | None
+    case: str | None
+    kernel: str | None
+    check: str | None
+    of: str | None
+    profile: str
+    seed: int
+    tests: tuple[str, ...]
+    timeout: float | None
+    sampling: str | None
+    thin: int | None
+    device: bool
+    tolerance: float | None
+    scaled: tuple[str, float] | None
+    gauged: tuple[str, str] | None
+    effect: float | None
+    epochs: int | None
+    out: str | None
+    html: str | None
+    junit: str | None
+    json_to: str | None
+    quiet: bool
+
+    def subject(self) -> tuple[str, str] | None:
+        """--target, --program or --samples with its value; refuses two, and options that mean nothing here."""
+        subjects = {"--target": self.target, "--program": self.program, "--samples": self.samples}
+        given = [(name, value) for name, value in subjects.items() if value is not None]
+        if len(given) > 1:
+            raise click.UsageError(f"expected one of {', '.join(subjects)}, got {' and '.join(n for n, _ in given)}")
+        names = {name for name, _ in given}
+        for name, owners in OWNERS.items():
+            field = "tests" if name == "--test" else name.removeprefix("--")
+            if getattr(self, field) and not (names & set(owners) if owners else not given):
+                needs = f"it needs {' or '.join(owners)}" if owners else "it belongs to the package's own study"
+                raise click.UsageError(f"{name}: {needs}")
+        if (self.tolerance or self.scaled or self.gauged) and not self.device:
+            needs = "--device" if self.samples else "--samples and --device"
+            raise click.UsageError(f"--tolerance, --scaled, --gauged: they need {needs}")
+        return given[0] if given else None
+
+    def outputs(self) -> Outputs:
+        """Where results go."""
+        from ebm_ref.cli.targets import Outputs
+
+        single = self.html or self.junit or (self.json_to and self.json_to != "-")
+        folder = Path(self.out or FOLDER) if self.out or not single else None
+        return Outputs(folder, self.html, self.junit, self.json_to)
 
 
 @click.command()
 @click.option(
     "--target",
     metavar="FILE.py:STEP",
-    help="Judge this step(states, seed) -> states, or this function of a case that returns one.",
+    help="Judge this step(states, seed) -> states, or what --check says, or this function of a case that returns one.",
 )
 @click.option(
     "--program",
@@ -47,15 +112,25 @@ file_path = click.Path(dir_okay=False)
 )
 @click.option("--kernel", type=click.Choice(KERNELS), help="The kernel that is claimed  [default: the case's own]")
 @click.option(
+    "--check",
+    metavar="WHAT",
+    type=click.Choice(CHECKS),
+    help=f"What the target is judged as: {', '.join(CHECKS)}  [default: kernel; energy if the case is a network]",
+)
+@click.option(
+    "--of",
+    type=click.Choice(["energy", "log_likelihood", "state", "value", "gradient"]),
+    help="Of --check gradient: by the parameters (energy, log_likelihood) or by the state; of pseudo_likelihood: value"
+    " or gradient.  [default: what the arguments say; value]",
+)
+@click.option(
     "--profile",
     type=click.Choice(PROFILES),
     default="ci",
     show_default=True,
     help="How small effects are seen: 2^13, 2^17, 2^20 or 2^24 transitions.",
 )
-@click.option(
-    "--seed", metavar="N", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of every random number."
-)
+@seed_option
 @click.option("--test", "tests", metavar="ID", multiple=True, help="Only this test (a replay); may be repeated.")
 @click.option(
     "--timeout",
@@ -118,35 +193,13 @@ file_path = click.Path(dir_okay=False)
     type=click.Path(dir_okay=False, allow_dash=True),
     help="Print JSON, or write it to FILE.",
 )
-@click.option("--quiet", is_flag=True, help="No progress bar.")
-def verify(
-    target: str | None,
-    program: str | None,
-    samples: str | None,
-    case: str | None,
-    kernel: str | None,
-    profile: str,
-    seed: int,
-    tests: tuple[str, ...],
-    timeout: float | None,
-    sampling: str | None,
-    thin: int | None,
-    device: bool,
-    tolerance: float | None,
-    scaled: tuple[str, float] | None,
-    gauged: tuple[str, str] | None,
-    effect: float | None,
-    epochs: int | None,
-    out: str | None,
-    html: str | None,
-    junit: str | None,
-    json_to: str | None,
-    quiet: bool,
-) -> int:
-    """Check the package against exact answers, or somebody's sampler against the oracle; write a report to look at.
+@quiet_option
+@as_record(Asked)
+def verify(asked: Asked) -> int:
+    """Check the package against exact answers, or somebody's code against the oracle; write a report to look at.
 
     By itself: trains an RBM on the hand-written digits by the exact gradient, CD-1, CD-10 and PCD, and compares every
-    formula, log Z route, kernel and update of the package with the oracle on small models.
+    formula, log Z route, kernel, update and deep energy of the package with the oracle on small models.
 
     With --target, --program or --samples the judge is turned on your own sampler:
 
@@ -156,53 +209,40 @@ def verify(
       ebm-ref verify --samples draws.npz --case ising_5_chord --sampling iid
       ebm-ref verify --samples chip.npz --case ising_5_chord --device --tolerance 0.05
 
+    A target may be another function than a step. --check says which; ebm_ref.oracle.check_WHAT says what it asks:
+
+    \b
+      ebm-ref verify --target mine.py:energy --case mlp_inner              E(x) of a network, rows x
+      ebm-ref verify --target mine.py:score --case unet_inner --check gradient --of state
+      ebm-ref verify --target mine.py:log_pl --case boltzmann_4 --check pseudo_likelihood
+      ebm-ref verify --target mine.py:make --case rbm_3x3,rbm_4x2 --check conditionals
+
+    The last, like any function whose one argument is named case, returns what is judged on each case.
+
     Exit status: 0 everything holds, 1 something does not, 2 wrong use, 3 too little data to tell.
     """
-    subjects = {"--target": target, "--program": program, "--samples": samples}
-    options = {
-        "--case": (case, subjects),
-        "--kernel": (kernel, subjects),
-        "--test": (tests or None, ("--target", "--program")),
-        "--timeout": (timeout, ("--program",)),
-        "--sampling": (sampling, ("--samples",)),
-        "--thin": (thin, ("--samples",)),
-        "--effect": (effect, ("--samples",)),
-        "--device": (device or None, ("--samples",)),
-        "--epochs": (epochs, ()),
-    }
-    given = _the_one(subjects, options)
-    if samples is None and (tolerance or scaled or gauged):
-        raise click.UsageError("--tolerance, --scaled, --gauged: they need --samples and --device")
-    single = html or junit or (json_to and json_to != "-")
+    given = asked.subject()
     from ebm_ref.cli import targets
 
-    outputs = targets.Outputs(Path(out or FOLDER) if out or not single else None, html, junit, json_to)
+    outputs = asked.outputs()
     if given is None:
-        return verify_package(Path(out or FOLDER), profile, seed, epochs, outputs, quiet)
-    if samples is not None:
-        recording = targets.Recording(samples, case, kernel, sampling, thin, effect or 0.2, seed)
-        extras = targets.Device(tolerance, scaled, gauged)
-        if not device and extras != targets.Device():
-            raise click.UsageError("--tolerance, --scaled, --gauged: they need --device")
-        return targets.verify_samples(recording, outputs, quiet, extras if device else None)
-    subject = str(subjects[given])
-    chosen = targets.chosen_cases(case or "rbm_3x3", kernel)
-    request = targets.Request(subject, (given, subject), chosen, kernel, profile, seed, tests, quiet)
-    if program is not None:
-        return targets.verify_program(program, timeout or 60.0, request, outputs)
+        folder = Path(asked.out or FOLDER)
+        return verify_package(folder, asked.profile, asked.seed, asked.epochs, outputs, asked.quiet)
+    name, subject = given
+    if asked.samples is not None:
+        recording = targets.Recording(
+            asked.samples, asked.case, asked.kernel, asked.sampling, asked.thin, asked.effect or 0.2, asked.seed
+        )
+        extras = targets.Device(asked.tolerance, asked.scaled, asked.gauged) if asked.device else None
+        return targets.verify_samples(recording, outputs, asked.quiet, extras)
+    chosen = targets.chosen_cases(asked.case or "rbm_3x3", asked.kernel)
+    request = targets.Request(
+        subject, (name, subject), chosen, asked.kernel, asked.profile, asked.seed, asked.tests, asked.quiet,
+        asked.check, asked.of,
+    )  # fmt: skip
+    if asked.program is not None:
+        return targets.verify_program(subject, asked.timeout or 60.0, request, outputs)
     return targets.verify_target(subject, request, outputs)
-
-
-def _the_one(subjects: dict[str, str | None], options: dict[str, tuple]) -> str | None:
-    """Which of --target, --program, --samples was given; refuses two of them, and options that mean nothing here."""
-    given = [name for name, value in subjects.items() if value is not None]
-    if len(given) > 1:
-        raise click.UsageError(f"expected one of {', '.join(subjects)}, got {' and '.join(given)}")
-    for name, (value, owners) in options.items():
-        if value is not None and not (set(owners) & set(given) if owners else not given):
-            needs = f"it needs {' or '.join(owners)}" if owners else "it belongs to the package's own study"
-            raise click.UsageError(f"{name}: {needs}")
-    return given[0] if given else None
 
 
 def verify_package(folder: Path, profile: str, seed: int, epochs: int | None, outputs: Outputs, quiet: bool) -> int:

@@ -9,9 +9,12 @@ three loads and four broadcasts serve twelve multiply-adds.  ``panel`` and ``fou
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 
 from ebm_ref.compile import jit, vector_code
 
@@ -19,6 +22,7 @@ UNITS = 4  # rows of a panel
 VECTOR_BYTES = 32
 CHUNK_BYTES = 12_000  # rows of S that stay in the first-level cache while all units pass over them
 COLUMNS = 8  # a width must be a multiple: one vector of float32, two of float64
+I64 = ir.IntType(64)
 
 
 def panel(n_vectors: int) -> Callable:
@@ -44,68 +48,85 @@ def fours(n_vectors: int) -> Callable:
     return add
 
 
-def panel_code(n_vectors: int, in_fours: bool = False) -> Callable:
-    """Either in LLVM: ``emit(builder, element, bits, Z, S, w, c, width, n, stride)``, pointers to the first elements.
+@dataclass(frozen=True)
+class Panel:
+    """The LLVM of one panel being written: width of the rows of Z and S, stride of those of w, first column c."""
 
-    stride: of a row of w.
-    """
+    builder: Any
+    element: Any
+    bits: int
+    n_vectors: int
+    width: Any
+    stride: Any
+    c: Any
+
+    @cached_property
+    def vector(self) -> Any:
+        """The type of a vector."""
+        return ir.VectorType(self.element, 8 * VECTOR_BYTES // self.bits)
+
+    @cached_property
+    def multiply_add(self) -> Any:
+        """x y + z of vectors, in one instruction where there is one."""
+        name, module = f"llvm.fmuladd.v{self.vector.count}f{self.bits}", self.builder.module
+        kind = ir.FunctionType(self.vector, [self.vector] * 3)
+        return module.globals.get(name) or ir.Function(module, kind, name)
+
+    def at(self, base: Any, row: Any, v: int) -> Any:
+        """Address of vector v of the panel in a row."""
+        build = self.builder
+        index = build.add(build.add(build.mul(row, self.width), self.c), I64(v * self.vector.count))
+        return build.bitcast(build.gep(base, [index]), self.vector.as_pointer())
+
+    def load(self, pointer: Any) -> Any:
+        """A vector, aligned as a number is."""
+        value = self.builder.load(pointer)
+        value.align = self.bits // 8
+        return value
+
+    def weight(self, w: Any, k: Any, u: int) -> Any:
+        """w_ku in all lanes."""
+        build, anything = self.builder, ir.Constant(self.vector, ir.Undefined)
+        number = build.load(build.gep(w, [build.add(build.mul(k, self.stride), I64(u))]))
+        one = build.insert_element(anything, number, ir.IntType(32)(0))
+        return build.shuffle_vector(one, anything, ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None))
+
+    def next_sums(self, S: Any, w: Any, k: Any, sums: dict, n_terms: int) -> dict:
+        """The sums with one term more, or four."""
+        build, new = self.builder, {}
+        terms = [build.add(k, I64(i)) for i in range(n_terms)]
+        states = [[self.load(self.at(S, term, v)) for v in range(self.n_vectors)] for term in terms]
+        for u in range(UNITS):
+            weights = [self.weight(w, term, u) for term in terms]
+            for v in range(self.n_vectors):
+                if n_terms == 1:
+                    new[u, v] = build.call(self.multiply_add, [weights[0], states[0][v], sums[u, v]])
+                    continue
+                first, second, third, fourth = (build.fmul(x, s[v]) for x, s in zip(weights, states, strict=True))
+                four = build.fadd(build.fadd(first, second), build.fadd(third, fourth))
+                new[u, v] = build.fadd(sums[u, v], four)
+        return new
+
+
+def panel_code(n_vectors: int, in_fours: bool = False) -> Callable:
+    """Either in LLVM: ``emit(builder, element, bits, Z, S, w, c, width, n, stride)``, Z, S, w the first elements."""
+    n_terms = 4 if in_fours else 1
 
     def emit(
         builder: Any, element: Any, bits: int, Z: Any, S: Any, w: Any, c: Any, width: Any, n: Any, stride: Any
     ) -> None:
-        from llvmlite import ir
-
-        i64, lanes = ir.IntType(64), 8 * VECTOR_BYTES // bits
-        vector = ir.VectorType(element, lanes)
-        zeros, anything = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None), ir.Constant(vector, ir.Undefined)
-        name = f"llvm.fmuladd.v{lanes}f{bits}"
-        multiply_add = builder.module.globals.get(name) or ir.Function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), name
-        )
-
-        def at(base: Any, row: Any, v: int) -> Any:
-            """Address of vector v of the panel in a row."""
-            index = builder.add(builder.add(builder.mul(row, width), c), i64(v * lanes))
-            return builder.bitcast(builder.gep(base, [index]), vector.as_pointer())
-
-        def load(pointer: Any) -> Any:
-            value = builder.load(pointer)
-            value.align = bits // 8
-            return value
-
-        def weight(u: int, k: Any) -> Any:
-            """w_ku in all lanes."""
-            number = builder.load(builder.gep(w, [builder.add(builder.mul(k, stride), i64(u))]))
-            one = builder.insert_element(anything, number, ir.IntType(32)(0))
-            return builder.shuffle_vector(one, anything, zeros)
-
-        def next_sums(k: Any, sums: dict) -> dict:
-            """The sums with one term more, or four."""
-            terms = [builder.add(k, i64(i)) for i in range(4 if in_fours else 1)]
-            states = [[load(at(S, term, v)) for v in range(n_vectors)] for term in terms]
-            new = {}
-            for u in range(UNITS):
-                weights = [weight(u, term) for term in terms]
-                for v in range(n_vectors):
-                    if in_fours:
-                        a, b, c, d = (builder.fmul(x, s[v]) for x, s in zip(weights, states, strict=True))
-                        four = builder.fadd(builder.fadd(a, b), builder.fadd(c, d))
-                        new[u, v] = builder.fadd(sums[u, v], four)
-                    else:
-                        new[u, v] = builder.call(multiply_add, [weights[0], states[0][v], sums[u, v]])
-            return new
-
+        panel = Panel(builder, element, bits, n_vectors, width, stride, c)
         cells = [(u, v) for u in range(UNITS) for v in range(n_vectors)]
-        targets = {(u, v): at(Z, i64(u), v) for u, v in cells}
-        first = {cell: load(targets[cell]) for cell in cells}
+        targets = {(u, v): panel.at(Z, I64(u), v) for u, v in cells}
+        first = {cell: panel.load(targets[cell]) for cell in cells}
         before, (loop, after, end) = builder.block, map(builder.append_basic_block, ("k", "done", "end"))
-        builder.cbranch(builder.icmp_signed("<", i64(0), n), loop, end)
+        builder.cbranch(builder.icmp_signed("<", I64(0), n), loop, end)
         builder.position_at_end(loop)
-        k = builder.phi(i64)
-        sums = {cell: builder.phi(vector) for cell in cells}
-        new = next_sums(k, sums)
-        following = builder.add(k, i64(4 if in_fours else 1))
-        for phi, start, step in [(k, i64(0), following), *((sums[cell], first[cell], new[cell]) for cell in cells)]:
+        k = builder.phi(I64)
+        sums = {cell: builder.phi(panel.vector) for cell in cells}
+        new = panel.next_sums(S, w, k, sums, n_terms)
+        following = builder.add(k, I64(n_terms))
+        for phi, start, step in [(k, I64(0), following), *((sums[cell], first[cell], new[cell]) for cell in cells)]:
             phi.add_incoming(start, before)
             phi.add_incoming(step, loop)
         builder.cbranch(builder.icmp_signed("<", following, n), loop, after)

@@ -111,12 +111,8 @@ def fit(
     data, labels, validation = _checked(model, data, labels, validation, estimator)
     n_epochs, seed = require_int("n_epochs", n_epochs), require_int("seed", seed)
     batch_size = min(require_int("batch_size", batch_size, 1), len(data))
-    settings = {
-        "estimator": estimator.settings(), "optimizer": optimizer.settings(), "batch_size": batch_size, "seed": seed,
-        "model": f"{model!r}", "data": _digest(data), "initial": _digest(*leaves(model).values()),
-        "validation": None if validation is None else _digest(validation),
-        **({} if labels is None else {"labels": _digest(labels)}),
-    }  # fmt: skip
+    settings = {"estimator": estimator.settings(), "optimizer": optimizer.settings(), "batch_size": batch_size,
+                "seed": seed, **_digests(model, data, labels, validation)}  # fmt: skip
     _forget_parts(checkpoint)
     run = _load(checkpoint, model, settings) if checkpoint is not None and Path(checkpoint).exists() else None
     record = partial(_record, data=data, validation=validation, estimator=estimator, seed=seed)
@@ -133,7 +129,7 @@ def fit(
         while run.update < n_updates:
             epoch, batch = divmod(run.update, per_epoch)
             if batch == 0 or not len(order):
-                order = np.argsort(Stream(seed, "shuffle").uniform(epoch, (1, len(data)))[0], kind="stable")
+                order = _shuffled(len(data), seed, epoch)
             left = order[batch * batch_size :]
             many = min(most, per_epoch - batch)
             done = updates.advance(run, estimator, optimizer, data, left, batch_size, seed, many) or _advance(
@@ -197,6 +193,20 @@ def _forget_parts(path: str | os.PathLike | None) -> None:
     if path is not None:
         for part in Path(path).parent.glob(f".{Path(path).name}.*.part"):
             part.unlink(missing_ok=True)
+
+
+def _shuffled(n: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of n rows in an epoch."""
+    return np.argsort(Stream(seed, "shuffle").uniform(epoch, (1, n))[0], kind="stable")
+
+
+def _digests(model, data, labels, validation) -> dict[str, Any]:
+    """By which a checkpoint knows the model and the data of its run."""
+    return {
+        "model": f"{model!r}", "data": _digest(data), "initial": _digest(*leaves(model).values()),
+        "validation": None if validation is None else _digest(validation),
+        **({} if labels is None else {"labels": _digest(labels)}),
+    }  # fmt: skip
 
 
 def _digest(*arrays: np.ndarray) -> str:

@@ -53,6 +53,9 @@ class ReplayDivergence:
             return stream.normal(step, shape)
         return data[(stream.uniform(step, (shape[0], 1))[:, 0] * len(data)).astype(np.int64)]
 
+    def _noisy(self, rows: np.ndarray, stream: Stream, step: int) -> np.ndarray:
+        return rows + self.data_noise * stream.normal(step, rows.shape) if self.data_noise else rows
+
     def negatives(self, model, rows: np.ndarray, chains: np.ndarray, seed: int, update: int):
         """(states after k steps, the buffer with them in their places)."""
         n = min(len(rows), len(chains))
@@ -71,8 +74,7 @@ class ReplayDivergence:
     def estimate(self, model, rows, chains, seed: int = 0, update: int = 0):
         """(2) at one batch, and the new buffer."""
         state, buffer = self.negatives(model, rows, chains, seed, update)
-        if self.data_noise:
-            rows = rows + self.data_noise * Stream(seed, "data_noise").normal(update, rows.shape)
+        rows = self._noisy(rows, Stream(seed, "data_noise"), update)
         x = np.concatenate([rows, state])
         sign = np.repeat([1.0, -1.0], [len(rows), len(state)])
         share = np.repeat([1.0 / len(rows), 1.0 / len(state)], [len(rows), len(state)])
@@ -82,8 +84,12 @@ class ReplayDivergence:
         return leafwise(np.negative, model.energy_gradient(x, weights)), buffer
 
     def measure(self, model, data: np.ndarray, chains: np.ndarray, seed: int) -> dict[str, float]:
-        """Mean energies of data and buffer: their gap stays near 0 while the buffer's law follows the model's."""
-        e_data = float(model.free_energy(data[:MONITORED]).mean())
+        """Mean energies of data and buffer: their gap stays near 0 while the buffer's law follows the model's.
+
+        The data have their noise here too, or else they would lie below chains that are right.
+        """
+        rows = self._noisy(data[:MONITORED], Stream(seed, "monitor"), 0)
+        e_data = float(model.free_energy(rows).mean())
         e_chains = float(model.free_energy(chains[:MONITORED]).mean())
         return {"energy_data": e_data, "energy_chains": e_chains, "energy_gap": e_data - e_chains}
 

@@ -6,6 +6,8 @@
 (3) tanh       t                            1 - t^2                   -2 t (1 - t^2)
 (4) ELU        z > 0 ? z : alpha (e^z - 1)  z > 0 ? 1 : alpha e^z     z > 0 ? 0 : alpha e^z
 (5) leaky ReLU z > 0 ? z : alpha z          z > 0 ? 1 : alpha         0 (almost everywhere)
+Made of exp(-a) without branches or calls (maths/smooth), so that loops over them vectorise; exponents below -708 count
+as -708.  Before that the relative errors of (2) to (4) are below 8 units of 2^-53.
 At the corner z = 0 of (4) and (5) the left branch holds.  [Elfwing et al. 2018; Clevert et al. 2016; Maas et al. 2013]
 
 (6) exp(-a) in single precision to 2e-7, a >= 0, without branches or calls, so that loops over it vectorise:
@@ -19,8 +21,7 @@ import math
 import numpy as np
 
 from ebm_ref.compile import jit
-from ebm_ref.maths.scalars import sigmoid, softplus
-from ebm_ref.maths.smooth import exp_minus
+from ebm_ref.maths.smooth import exp_minus, expm1_minus, log1p_unit
 
 
 def logistic(z):
@@ -52,48 +53,54 @@ def silu_curvature(z, alpha):
 
 
 def smooth(z, alpha):
-    """(2)"""
-    return softplus(z)
+    """(2) as max(z, 0) + log(1 + exp(-|z|))."""
+    return (z if z > 0.0 else 0.0) + log1p_unit(exp_minus(abs(z)))
 
 
 def smooth_slope(z, alpha):
     """(2)"""
-    return sigmoid(z)
+    return logistic(z)
 
 
 def smooth_curvature(z, alpha):
-    """(2)"""
-    return sigmoid(z) * sigmoid(-z)
+    """(2) as e / (1 + e)^2 with e = exp(-|z|)."""
+    e = exp_minus(abs(z))
+    return e / ((1.0 + e) * (1.0 + e))
 
 
 def tanh(z, alpha):
-    """(3)"""
-    return math.tanh(z)
+    """(3) as -m / (2 + m) with m = exp(-2|z|) - 1, and the sign of z."""
+    m = expm1_minus(2.0 * abs(z))
+    return -m / (2.0 + m) if z >= 0.0 else m / (2.0 + m)
 
 
 def tanh_slope(z, alpha):
-    """(3) as 4 s (1-s) at 2z, without cancellation."""
-    return 4.0 * sigmoid(2.0 * z) * sigmoid(-2.0 * z)
+    """(3) as 4 e / (1 + e)^2 with e = exp(-2|z|), without cancellation."""
+    e = exp_minus(2.0 * abs(z))
+    return 4.0 * e / ((1.0 + e) * (1.0 + e))
 
 
 def tanh_curvature(z, alpha):
     """(3)"""
-    return -8.0 * math.tanh(z) * sigmoid(2.0 * z) * sigmoid(-2.0 * z)
+    return -2.0 * tanh(z, alpha) * tanh_slope(z, alpha)
 
 
 def elu(z, alpha):
     """(4)"""
-    return z if z > 0.0 else alpha * math.expm1(z)
+    left = alpha * expm1_minus(0.0 if z > 0.0 else -z)
+    return z if z > 0.0 else left
 
 
 def elu_slope(z, alpha):
     """(4)"""
-    return 1.0 if z > 0.0 else alpha * math.exp(z)
+    left = alpha * exp_minus(0.0 if z > 0.0 else -z)
+    return 1.0 if z > 0.0 else left
 
 
 def elu_curvature(z, alpha):
     """(4)"""
-    return 0.0 if z > 0.0 else alpha * math.exp(z)
+    left = alpha * exp_minus(0.0 if z > 0.0 else -z)
+    return 0.0 if z > 0.0 else left
 
 
 def leaky_relu(z, alpha):

@@ -3,6 +3,7 @@
 Each is a polynomial after an exact reduction of its argument; coefficients are those of the Chebyshev interpolant,
 computed with 60 digits.  Bits of a float are read and set by ``view``.
 (1) exp(-a) = 2^-k exp(r),  k = round(a / log 2),  |r| <= log(2) / 2;   a > 708 counts as 708
+    exp(-a) - 1 = 2^-k (exp(r) - 1) + (2^-k - 1):  for k = 0 the polynomial without its 1, and never a cancellation
 (2) log(1 + e) = 2 artanh(s),  s = e / (2 + e) <= 1/3,  0 <= e <= 1
 (3) log p = k log 2 + 2 artanh(s),  p = 2^k m,  1/sqrt 2 <= m < sqrt 2,  s = (m - 1) / (m + 1)
 (4) Phi^-1((1 + x) / 2) = x R(w),  w = -log(1 - x^2) <= 5, else S(sqrt w) with the sign of x      [after Giles 2010]
@@ -24,6 +25,7 @@ GAP_AT_EDGE, MIDDLE = math.exp(-5.0), 2.5  # (4): 1 - x^2 at w = 5, 0.34 % of al
 EXP = (1.0, 1.0, 0.5, 0.16666666666666702, 0.04166666666666669, 0.008333333333309528, 0.001388888888887189,
        0.000198412699092171, 2.4801587350110797e-05, 2.7557224958392624e-06, 2.7557251904174915e-07,
        2.5114869528657765e-08, 2.09215799649503e-09)  # fmt: skip
+EXPM1 = EXP[1:]
 SOFT = (2.0, 0.6666666666666669, 0.3999999999999287, 0.28571428572622926, 0.22222222119103674, 0.18181823422495252,
         0.1538444706045997, 0.13336876815743837, 0.11715274668110426, 0.10976616637947494, 0.06980390498332432,
         0.16488285931389568)  # fmt: skip
@@ -85,6 +87,12 @@ def exp_minus(a):
     return horner(EXP, r) * power
 
 
+def expm1_minus(a):
+    """exp(-a) - 1 by (1), a >= 0; NaN stays NaN."""
+    r, power = split_exponent(a)
+    return power * (r * horner(EXPM1, r)) + (power - 1.0)
+
+
 def log1p_unit(e):
     """(2)."""
     s = e / (2.0 + e)
@@ -115,6 +123,7 @@ def log_normal_number(p):
 
 
 exp_minus = jit(exp_minus)
+expm1_minus = jit(expm1_minus)
 log1p_unit = jit(log1p_unit)
 log_normal_number = jit(log_normal_number)
 

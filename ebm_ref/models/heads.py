@@ -23,7 +23,7 @@ lecture has c = 1, others 1/2.  The base measure |x|^2/(2 s0^2) makes Z finite w
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy.special import log_softmax, logsumexp, softmax
@@ -90,8 +90,38 @@ def joint(f, y) -> Head:
 FORMS = {"inner": inner, "residual": residual, "square": square, "scalar": scalar}
 
 
+class OfNetwork:
+    """What every energy of a network has, whatever its head."""
+
+    network: Any
+    __repr__ = records.describe
+
+    @property
+    def n_visible(self) -> int:
+        """Number of coordinates of x."""
+        return self.network.n_visible
+
+    @property
+    def n_hidden(self) -> int:
+        """None: a class is not a unit of the model."""
+        return 0
+
+    @property
+    def n_units(self) -> int:
+        """Number of coordinates of x."""
+        return self.network.n_visible
+
+    def astype(self, dtype) -> Self:
+        """The same energy computed in "float32" or "float64"."""
+        return records.astype(self, dtype)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write an ``.npz`` file that ``ebm_ref.load`` reads back bit for bit."""
+        records.save(self, path)
+
+
 @record(single=True)
-class NetworkEnergy:
+class NetworkEnergy(OfNetwork):
     """E(x) = scale e(x, f(x)) + |x|^2/(2 base^2), e by ``form``: "inner", "residual", "square" or "scalar".
 
     network: ``er.nets.mlp(...)`` and its like; for "inner" and "residual" as many outputs as inputs, for "scalar" one.
@@ -121,23 +151,6 @@ class NetworkEnergy:
             raise DomainError("scale: expected a number other than 0")
         if self.base is not None:
             require_positive("base", self.base)
-
-    __repr__ = records.describe
-
-    @property
-    def n_visible(self) -> int:
-        """Number of coordinates of x."""
-        return self.network.n_visible
-
-    @property
-    def n_hidden(self) -> int:
-        """None."""
-        return 0
-
-    @property
-    def n_units(self) -> int:
-        """Number of coordinates of x."""
-        return self.network.n_visible
 
     def energy(self, x) -> np.ndarray:
         """E(x) in nats, (batch,)."""
@@ -177,14 +190,6 @@ class NetworkEnergy:
             self.network, self.form, beta * self.scale, None if self.base is None else self.base / beta**0.5
         )
 
-    def astype(self, dtype) -> NetworkEnergy:
-        """The same energy computed in "float32" or "float64"."""
-        return records.astype(self, dtype)
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write an ``.npz`` file that ``ebm_ref.load`` reads back bit for bit."""
-        records.save(self, path)
-
     def _head(self, n, x, f) -> Head:
         return _scaled(FORMS[self.form](x, f), self.scale)
 
@@ -193,7 +198,7 @@ class NetworkEnergy:
 
 
 @record(single=True)
-class JointEnergy:
+class JointEnergy(OfNetwork):
     """JEM: E(x, y) = -f_y(x), E(x) = -LSE f(x), each plus |x|^2/(2 base^2); a classifier's logits read as energies.
 
     network: as many outputs as classes.  x as in ``NetworkEnergy``; y (batch,) class numbers.  Where y may be given,
@@ -212,23 +217,6 @@ class JointEnergy:
         """The base is in range."""
         if self.base is not None:
             require_positive("base", self.base)
-
-    __repr__ = records.describe
-
-    @property
-    def n_visible(self) -> int:
-        """Number of coordinates of x."""
-        return self.network.n_visible
-
-    @property
-    def n_hidden(self) -> int:
-        """None: the class is not a unit of the model."""
-        return 0
-
-    @property
-    def n_units(self) -> int:
-        """Number of coordinates of x."""
-        return self.network.n_visible
 
     @property
     def n_classes(self) -> int:
@@ -294,14 +282,6 @@ class JointEnergy:
         """(6): d/dtheta sum_n weights_n/2 |score(x_n) - target_n|^2; a record."""
         head = self._heads(y, len(np.asarray(x)))
         return self._like(derivatives.score_matching_gradient(self, x, target, weights, head))
-
-    def astype(self, dtype) -> JointEnergy:
-        """The same energy computed in "float32" or "float64"."""
-        return records.astype(self, dtype)
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write an ``.npz`` file that ``ebm_ref.load`` reads back bit for bit."""
-        records.save(self, path)
 
     def _labels(self, y, n: int) -> np.ndarray:
         """Class numbers (n,), whole and in range."""

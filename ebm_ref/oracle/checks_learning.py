@@ -36,6 +36,18 @@ from ebm_ref.oracle.results import Report, Result
 from ebm_ref.oracle.statistics.seeds import Seeds
 from ebm_ref.oracle.statistics.sequential import level_of_each
 
+BATCH = (1, 2, 1, 3)
+
+
+def small_batch(case: Case) -> np.ndarray:
+    """Rows for ``check_update`` where none are given: visible states by number, one of them twice.
+
+    >>> from ebm_ref.oracle import cases
+    >>> small_batch(cases.named("rbm_1x1"))[:, 0].tolist()
+    [1.0, 0.0, 1.0, 1.0]
+    """
+    return case.states[[i % 2**case.n_visible for i in BATCH], : case.n_visible]
+
 
 def check_update(
     update: Callable[..., Any],

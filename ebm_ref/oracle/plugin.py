@@ -46,7 +46,6 @@ CONFORMANCE = {
     "pseudo_likelihood": "pseudo_likelihood",
     "update": "update",
 }
-UPDATE_ROWS = (1, 2, 1, 3)  # visible states by number: the batch that ``update`` gets, one row twice
 SETTINGS: pytest.StashKey[tuple[str, int]] = pytest.StashKey()
 REPORTS: pytest.StashKey[list[Any]] = pytest.StashKey()
 UNMATCHED: pytest.StashKey[list[str]] = pytest.StashKey()
@@ -268,8 +267,9 @@ def conformance_test(name: str) -> Callable[..., None]:
             profile, seed = request.config.stash[SETTINGS]
             report = oracle.check_kernel(candidate, ebm_case, profile=profile, seed=seed)
         elif name == "update":
-            rows = ebm_case.states[[i % 2**ebm_case.n_visible for i in UPDATE_ROWS], : ebm_case.n_visible]
-            profile, seed = request.config.stash[SETTINGS]
+            from ebm_ref.oracle.checks_learning import small_batch
+
+            rows, (profile, seed) = small_batch(ebm_case), request.config.stash[SETTINGS]
             k, variant = getattr(self, "update_k", 1), getattr(self, "update_variant", "rao_blackwell")
             report = oracle.check_update(candidate, ebm_case, rows, k, variant=variant, profile=profile, seed=seed)
         else:

@@ -84,6 +84,14 @@ def test_replay_restarts_from_its_base(base):
     assert np.all(np.abs(state.mean(axis=0) - mean) <= SIGMAS * deviation / len(state) ** 0.5)
 
 
+def test_the_gap_is_that_of_data_as_noisy_as_the_chains():
+    """|z|^2/2 has mean 1 and variance 1 in the plane; clean data would lie 1 nat below."""
+    model = er.Gaussian(np.zeros(2), np.eye(2))
+    rows, noise = np.zeros((200, 2)), er.Stream(1, "user").normal(0, (200, 2))
+    told = er.langevin_cd(Still, 1, buffer_size=200, data_noise=1.0).measure(model, rows, noise, 0)
+    assert abs(told["energy_gap"]) < SIGMAS * np.sqrt(2 / 200)
+
+
 def test_cd_of_a_deep_energy_is_a_difference_of_mean_gradients():
     gradient, _ = er.cd(2, start="noise", sampler=lambda m: er.ula(m, 0.05)).estimate(SQUARE, X, None, seed=1)
     noise = er.Stream(1, "noise_start").normal(0, X.shape)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from deep_models import arrays, package_model
 
 import ebm_ref as er
+from ebm_ref.cli.self_check_networks import arrays, energy, model_of, parameter_gradient, slope
 from ebm_ref.errors import DomainError, ShapeError
 from ebm_ref.oracle import cases, check_energy, check_gradient
 from ebm_ref.oracle.deep.cases import evaluated, values_of
@@ -14,21 +14,8 @@ from ebm_ref.oracle.deep.numbers import Bounded, Dual, Var, exp, gradient, log, 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", cases.NETWORK_NAMES)
 def test_the_package_is_right(name, dtype):
-    case = cases.named(name)
-    model = package_model(case).astype(dtype)
-    single = np.dtype(dtype)  # energies of float32 networks come as float64; the check goes by the type
-    joint = case.form == "joint"
-    energy = (lambda x, y: model.energy(x, y).astype(single)) if joint else lambda x: model.energy(x).astype(single)
-    slope = (lambda x, y: -model.score(x, y)) if joint else lambda x: -model.score(x)
-
-    def by_weights(x, *rest):
-        return arrays(model.energy_gradient(x, rest[-1], *rest[:-1]))
-
-    for report in (
-        check_energy(energy, case),
-        check_gradient(lambda *a: slope(*a).astype(single), case, of="state"),
-        check_gradient(lambda *a: [g.astype(single) for g in by_weights(*a)], case, of="energy"),
-    ):
+    for check in (energy, slope, parameter_gradient):
+        report = check(cases.named(name), dtype)
         assert report.passed, str(report)
         assert report.false_alarm_bound == 0.0
 
@@ -36,7 +23,7 @@ def test_the_package_is_right(name, dtype):
 @pytest.mark.parametrize("name", ["mlp_residual", "mlp_spectral", "jem_marginal", "convnet_square", "unet_inner"])
 def test_second_derivatives_are_the_packages(name):
     case = cases.named(name)
-    model = package_model(case)
+    model = model_of(case)
     x, u = case.points, np.cos(np.arange(case.points.size)).reshape(case.points.shape)
     hessian = values_of(evaluated(case, x, by="state", along=list(u.T)).slopes, len(x))
     np.testing.assert_allclose(hessian, model.hessian_vector(x, u), rtol=1e-10, atol=1e-10)
@@ -65,7 +52,7 @@ def test_bounds_hold_for_single_precision():
     used = []
     for name in cases.NETWORK_NAMES[:4]:
         case = cases.named(name)
-        model = package_model(case).astype("float32")
+        model = model_of(case).astype("float32")
         values, bounds = case.energies
         used.append(np.abs(model.energy(case.points) - values) / (2.0**-24 * bounds))
     assert 1e-3 < np.max(used) < 1.0
@@ -91,7 +78,7 @@ def test_a_time_embedding_is_a_function_of_x():
     W = np.round(np.cos(np.arange(8.0)).reshape(4, 2) * 64) / 64
     layers = [("conv", np.ones((2, 1, 1, 1)), np.zeros(2), 1, 0), ("time_bias", W, np.zeros(2), 3.0), ("silu",)]
     case = cases.network([*layers, ("pad", (0, 1, 1, 0)), ("flatten",)], (1, 2, 1), "square")
-    assert check_energy(package_model(case).energy, case).passed
+    assert check_energy(model_of(case).energy, case).passed
 
 
 # energies that no reference is known of -------------------------------------------------------------------------------
@@ -124,7 +111,7 @@ def test_gradients_against_their_own_energy(dtype):
 
 def test_parameter_gradients_against_their_own_energy():
     case = cases.named("mlp_residual")
-    model = package_model(case)
+    model = model_of(case)
 
     def energy(x, W1, b1, W2, b2):
         r = x - (np.tanh(x @ W1 + b1) @ W2 + b2)

@@ -1,28 +1,15 @@
 """check_rule: the package's training and moves are right, and so are closed forms; the zoo of deep energies dies."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from deep_models import arrays, package_model
 
-import ebm_ref as er
+from ebm_ref.cli import self_check_networks
+from ebm_ref.cli.self_check_networks import LEARNING, arrays, buffered, moved
 from ebm_ref.errors import DomainError
 from ebm_ref.learning.recovery import t6_schedule
-from ebm_ref.models.layers import Linear
 from ebm_ref.oracle import cases, check_rule, rules
 from ebm_ref.oracle.deep import training
 from ebm_ref.oracle.deep.zoo import DEEP_BUGS, RULES
-from ebm_ref.samplers.common import GaussianNoise
-
-
-def given_to(rule, *calls):
-    """The rule with other numbers."""
-    return replace(rule, given=lambda case: list(calls))
-
-
-def negated(gradient):
-    return [-g for g in arrays(gradient)]
 
 
 def assert_right(f, case, rule):
@@ -30,104 +17,34 @@ def assert_right(f, case, rule):
     assert report.passed, str(report)
 
 
-def moved(sampler, x, z):
-    return sampler.step(x, GaussianNoise(z, np.empty((len(x), 0))))[0]
-
-
 # the package ----------------------------------------------------------------------------------------------------------
 
 
-def test_losses_of_the_package():
-    case = cases.named("mlp_residual")
-    model, x = package_model(case), case.points
-    estimator = er.denoising_score_matching(0.375)
-    z = er.Stream(3, "data_noise").normal(2, x.shape)
-    rule = given_to(rules.denoising(0.375), (x, z))
-    assert_right(lambda x, z: negated(estimator.estimate(model, x, None, seed=3, update=2)[0]), case, rule)
-
-    still = er.langevin_cd(
-        lambda m: Mover(m, lambda states: states), 1, buffer_size=6, restart=0.0, energy_penalty=0.125
-    )
-    rule = given_to(rules.contrastive(0.125), (x, x[::-1].copy()))
-    assert_right(lambda p, n: negated(still.estimate(model, p, n, seed=1)[0]), case, rule)
-
-    case = cases.named("jem_marginal")
-    model, x, y = package_model(case), case.points, case.labels
-    still = er.langevin_cd(lambda m: Mover(m, lambda states: states), 1, buffer_size=6, restart=0.0)
-    rule = given_to(rules.joint(0.25), (x, y, x[::-1].copy()))
-    jem = er.jem(still, 0.25)
-    assert_right(lambda x, y, n: negated(jem.estimate(model, x, n, seed=1, labels=y)[0]), case, rule)
+@pytest.mark.parametrize(("name", "check"), LEARNING, ids=[name for name, _ in LEARNING])
+def test_the_package_is_right(name, check):
+    report = check()
+    assert report.passed, str(report)
+    assert report.false_alarm_bound == 0.0
 
 
-class Mover:
-    """A sampler that moves states by a function."""
-
-    def __init__(self, model, move):
-        self.move = move
-
-    def advance(self, state, stream, start, n):
-        return self.move(state), None
-
-
-def test_moves_of_the_package():
-    case = cases.named("mlp_scalar")
-    model = package_model(case)
-    for order in ("first", "with"):
-        sampler = er.noisy_descent(model, 1.5, 0.25, clip=0.125, box=(-1.0, 1.25), order=order)
-        rule = rules.descent(1.5, 0.25, 0.125, (-1.0, 1.25), order)
-        assert_right(lambda x, z, sampler=sampler: moved(sampler, x, z), case, rule)
-    assert_right(lambda x, z: moved(er.ula(model, 0.25, temperature=0.5), x, z), case, rules.langevin(0.25, 0.5))
-
-    def completed(x, observed, known, z):
-        sampler = er.ula(model, 0.125).clamped(known[0])
-        return moved(sampler, np.where(known, observed, x), np.where(known, 0.0, z))
-
-    assert_right(completed, case, rules.completion(0.125))
+@pytest.mark.parametrize(
+    ("check", "owner", "changed", "mistake"),
+    [
+        ("denoising", "descent_of", lambda estimate: arrays(estimate[0]), "denoising_ascent"),
+        ("contrastive", "descent_of", lambda estimate: arrays(estimate[0]), None),
+        ("joint", "descent_of", lambda estimate: arrays(estimate[0]), None),
+        ("langevin", "moved", lambda sampler, x, z: x + 2 * (moved(sampler, x, z) - x), None),
+        ("replay", "buffered", lambda move, size: buffered(lambda x: move(move(x)), size), "moved_twice"),
+    ],
+)
+def test_a_broken_package_is_not(monkeypatch, check, owner, changed, mistake):
+    monkeypatch.setattr(self_check_networks, owner, changed)
+    report = getattr(self_check_networks, check)()
+    assert not report.passed
+    assert mistake is None or report.diagnosis[0].mistake == mistake, str(report)
 
 
-def test_replay_and_averaging_of_the_package():
-    case = cases.named("mlp_inner")
-    model = package_model(case)
-
-    def buffered(buffer, n, move, seed):
-        estimator = er.langevin_cd(lambda m: Mover(m, move), 1, buffer_size=32, restart=0.0)
-        return estimator.negatives(model, buffer[:n], buffer, seed, 0)[1]
-
-    assert_right(buffered, case, rules.replay())
-    W, b = cases.named("linear_inner").parameters
-    optimiser = er.averaged(er.sgd(1.0), 0.875)
-
-    def record(a):
-        return er.nets.Network(Linear(a, b), (3,))
-
-    def averaged(average, new):
-        state = optimiser.init(record(average))
-        _, after = optimiser.update(record(new), record(0 * new), state, 0)
-        return after[-1].layers.W
-
-    assert_right(averaged, case, given_to(rules.averaging(0.875), (W[::-1].copy(), np.array(W))))
-
-
-def test_recovery_of_the_package():
-    case = cases.named("mlp_scalar")
-    model, seen = package_model(case), case.points
-    estimator = er.recovery(k=1)
-    z = er.Stream(4, "negative").normal(0, seen.shape)
-    rule = given_to(rules.recovery_step(), *((seen, seen, z, t) for t in (0, 2, 5)))
-
-    def step(y, seen, z, t):
-        return estimator.chains(model, np.full(len(seen), t), seen, er.Stream(4, "negative"), 0)
-
-    assert_right(step, case, rule)
-    t, y, far = estimator.pairs(seen, 5, 0)
-    negatives = estimator.chains(model, t, far, er.Stream(5, "negative"), 0)
-    rule = given_to(rules.recovery_loss(), (y, negatives, t))
-    assert_right(lambda p, n, t: negated(estimator.estimate(model, seen, None, 5, 0)[0]), case, rule)
-    low, noise = np.flatnonzero(t < 5), er.Stream(5, "data_noise")
-    first, second = (noise.normal(k, seen.shape) for k in (0, 1))
-    calls = [(seen[i : i + 1], int(t[i]), first[i : i + 1], second[i : i + 1]) for i in low]
-    answers = iter([(y[i], far[i]) for i in [*low, *low]])
-    assert_right(lambda *_: next(answers), case, given_to(rules.recovery_pair(), *calls))
+def test_levels_of_recovery_are_the_declared_ones():
     ours, declared = t6_schedule(), training.schedule()
     for name in ("a", "sig", "abar", "sbar", "s"):
         np.testing.assert_allclose(getattr(ours, name), declared[name], rtol=1e-11)
