@@ -2,8 +2,10 @@
 
 x~ = x + sigma_t z,  z ~ N(0, I),  sigma_0 < sigma_1 < ... < sigma_(L-1)
 (1) p_t(x~) ~ exp( -E(x~, t)/sigma_t^2 ) models the smoothed law p * N(0, sigma_t^2 I); dE/dx is of order sigma_t
-(2) loss, t uniform: 1/2 mean_n |r_n|^2,  r = dE/dx(x~, t)/sigma_t - z        score_matching (1) at each level
-(3) dL/dtheta = mean_n d/dtheta [ r_n . dE/dx(x~_n, t_n)/sigma_t ], r held constant              (mixed_product)
+(2) loss, t uniform: 1/2 mean_n w_t |r_n|^2,  r = dE/dx(x~, t)/sigma_t - z    score_matching (1) at each level
+    w_t = 1 + sigma_t^2/spread^2: where data are N(centre, spread^2 I) the least |r|^2/d is 1/w_t, so every level counts
+    alike; with w = 1 large levels, which decide what an image shows, would hardly count        [Karras et al. 2022]
+(3) dL/dtheta = mean_n d/dtheta [ w_t r_n . dE/dx(x~_n, t_n)/sigma_t ], r held constant          (mixed_product)
 (4) Tweedie: E[x | x~] = x~ - dE/dx(x~, t)
 Drawing: x ~ N(centre, (spread^2 + sigma_(L-1)^2) I), then for t = L-1 ... 0
 (5) k steps of ULA at temperature 1 on (1), step c sigma_t^2; exact as c -> 0
@@ -64,13 +66,17 @@ class AnnealedScoreMatching:
     def estimate(self, model, rows, chains=None, seed: int = 0, update: int = 0):
         """Minus (3) at one batch."""
         bound, noisy, r, sigma = self.residual(model, rows, seed, "data_noise", update)
-        gradient = bound.mixed_product(noisy, r, 1.0 / (sigma[:, 0] * len(rows)))
+        gradient = bound.mixed_product(noisy, r, (self.weight(sigma) / sigma)[:, 0] / len(rows))
         return at_time_of(model, leafwise(np.negative, gradient)), chains
 
     def measure(self, model, data: np.ndarray, chains: np.ndarray, seed: int) -> dict[str, float]:
         """The loss (2) on the first rows."""
-        _, _, r, _ = self.residual(model, data[:MONITORED], seed, "monitor", 0)
-        return {"denoising_loss": float(0.5 * (r * r).sum(axis=1).mean())}
+        _, _, r, sigma = self.residual(model, data[:MONITORED], seed, "monitor", 0)
+        return {"denoising_loss": float(0.5 * (self.weight(sigma) * r * r).sum(axis=1).mean())}
+
+    def weight(self, sigma):
+        """w_t of (2)."""
+        return 1.0 + (sigma / self.spread) ** 2
 
     def law(self, model, t: int):
         """(1) at level t: an energy like any other."""
