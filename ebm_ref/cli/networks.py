@@ -121,7 +121,8 @@ def build(kind: str, form: str | None, width: int | None, recipe: Recipe, n_clas
     if kind == "unet":
         if form == "scalar":
             raise click.UsageError("--form: a U-Net gives an image, so expected inner, residual or square, got scalar")
-        network = ebm_ref.nets.unet(shape, (width, 2 * width), seed, stride=1 if min(recipe.shape) <= 14 else 2, **more)
+        channels, small = [width * 2**i for i in range(3)], min(recipe.shape) <= 14
+        network = ebm_ref.nets.unet(shape, channels[: 2 if small else 3], seed, stride=1 if small else 2, **more)
     elif kind == "convnet":
         network = ebm_ref.nets.convnet(shape, (width, 2 * width, 2 * width), n_outputs, seed, n_hidden=256, **more)
     else:

@@ -81,6 +81,7 @@ class Plan(NamedTuple):
 
     plane: int  # numbers of a padded plane
     inside: np.ndarray  # (pixels of an image,): its place in the padded plane
+    around: np.ndarray  # (the rest of the padded plane,): zeros
     pixels: np.ndarray  # (pixels of a result,): its place in the result
     place: np.ndarray  # (windows,): where a window begins
     target: np.ndarray  # (windows,): its place in the result
@@ -103,7 +104,8 @@ def forward_plan(shape: tuple, kernel: tuple, stride: int, padding: int, L: int)
     place = _grid(range(0, stride * Ho, stride), range(0, stride * Wo, stride), wide)
     offset = (np.arange(C)[:, None] * high * wide + _grid(range(kernel[0]), range(kernel[1]), wide)).ravel()
     pixels, parts = np.arange(len(place)) * L, np.array([[0, len(place), 0, len(offset)]])
-    return Plan(high * wide * L, inside * L, pixels, place * L, pixels, offset * L, parts)
+    around = np.setdiff1d(range(high * wide), inside)
+    return Plan(high * wide * L, inside * L, around * L, pixels, place * L, pixels, offset * L, parts)
 
 
 @lru_cache(maxsize=256)
@@ -126,7 +128,8 @@ def adjoint_plan(shape: tuple, kernel: tuple, stride: int, padding: int, size: t
     ends = np.cumsum([(len(windows), len(terms)) for windows, _, terms in found], axis=0)
     begins = np.vstack([[0, 0], ends[:-1]])
     parts = np.stack([begins, ends], axis=2).reshape(-1, 4)
-    return Plan(high * wide * L, inside * L, np.arange(size[0] * size[1]) * L, place, target, offset, parts)
+    around, pixels = np.setdiff1d(range(high * wide), inside), np.arange(size[0] * size[1])
+    return Plan(high * wide * L, inside * L, around * L, pixels * L, place, target, offset, parts)
 
 
 def _phase(r: int, size: int, k: int, stride: int, padding: int, before: int) -> tuple[np.ndarray, ...]:
@@ -172,11 +175,11 @@ def _run(x: np.ndarray, plan: Plan, rows: np.ndarray, bias: np.ndarray | None, o
     if bias is not None:
         b[: len(bias)] = bias
     image, out_image = _images(n, x.size // n, L), _images(n, out.size // n, L)
-    X = empty((len(image), x.shape[1] * plan.plane), x.dtype)
-    Y = empty((len(image), len(b) * len(plan.pixels) * L), x.dtype)
+    room = empty((len(image), x.shape[1] * plan.plane + len(b) * len(plan.pixels) * L), x.dtype)
     run_windows(
-        len(image), n, x.reshape(-1), image, plan.inside, plan.plane, X, out.reshape(-1), out_image, plan.pixels, Y,
-        plan.place, plan.target, plan.offset, plan.parts, rows, b, work=float(out.size) * len(plan.offset),
+        len(image), n, x.reshape(-1), image, plan.inside, plan.around, plan.plane, out.reshape(-1), out_image,
+        plan.pixels, room, plan.place, plan.target, plan.offset, plan.parts, rows, b,
+        work=float(out.size) * len(plan.offset),
     )  # fmt: skip
     return out
 
@@ -226,11 +229,11 @@ def kernel_gradient(x: np.ndarray, y: np.ndarray, kh: int, kw: int, stride: int,
     plan = forward_plan(x.shape[1:], (kh, kw), stride, padding, L)
     x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
     image, terms = _images(n, x.size // n, L), len(plan.offset)
-    out, g = empty((len(image), O, terms), x.dtype), empty((len(image), 3 * UNITS * L), x.dtype)
-    X = empty((len(image), x.shape[1] * plan.plane), x.dtype)
-    Y = empty((len(image), -(-O // UNITS) * UNITS * len(plan.pixels) * L), x.dtype)
+    out = empty((len(image), O, terms), x.dtype)
+    planes = x.shape[1] * plan.plane, -(-O // UNITS) * UNITS * len(plan.pixels) * L
+    room = empty((len(image), sum(planes) + 3 * UNITS * L), x.dtype)
     run_overlaps(
-        len(image), n, x.reshape(-1), image, plan.inside, plan.plane, X, y.reshape(-1), _images(n, y.size // n, L),
-        plan.pixels, Y, plan.place, plan.offset, g, out, work=float(y.size) * terms,
+        len(image), n, x.reshape(-1), image, plan.inside, plan.around, plan.plane, y.reshape(-1),
+        _images(n, y.size // n, L), plan.pixels, room, plan.place, plan.offset, out, work=float(y.size) * terms,
     )  # fmt: skip
     return out.sum(axis=0).reshape(O, x.shape[1], kh, kw)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,16 +17,24 @@ SMALL = 2**15  # bytes, of which the allocator of NumPy takes good care itself
 MOST_KEPT = 2**26  # bytes that may lie idle
 
 _lock = threading.RLock()  # a collection of garbage may give memory back while this thread is at it
-_idle: dict[int, list[np.ndarray]] = {}
+_idle: dict[int, list[_Block]] = {}
 _kept = [0]  # bytes of all idle blocks
 
 
-class _Loan:
-    """A block on loan; arrays made of it hold it."""
+class _Block(NamedTuple):
+    """``nbytes`` bytes of ``memory`` from the address ``place`` on."""
 
-    def __init__(self, block: np.ndarray) -> None:
+    memory: np.ndarray
+    place: int
+    nbytes: int
+
+
+class _Loan:
+    """A block on loan; the array made of it, and every view of that, hold it."""
+
+    def __init__(self, block: _Block, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self.block = block
-        self.__array_interface__ = block.__array_interface__
+        self.__array_interface__ = {"version": 3, "data": (block.place, False), "shape": shape, "typestr": dtype.str}
 
     def __del__(self) -> None:
         with _lock:
@@ -52,7 +60,6 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         _kept[0] -= n if block is not None else 0
     if block is None:
         memory = np.empty(n + LINE, np.uint8)
-        first = -memory.ctypes.data % LINE
-        block = memory[first : first + n]
-    array = np.asarray(_Loan(block))
-    return array[: math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+        first = memory.ctypes.data
+        block = _Block(memory, first + -first % LINE, n)
+    return np.asarray(_Loan(block, shape, dtype))

@@ -218,16 +218,17 @@ turn = vectors(turn_code, turned)
 # tiles ----------------------------------------------------------------------------------------------------------------
 
 
-def to_lanes(x, image, inside, tile, plane):
-    """tile[c, inside[q] + l] = x[image of lane l, c, q], zero elsewhere; x flat, image (L,) where the images begin.
+def to_lanes(x, image, inside, around, tile, plane):
+    """tile[c, inside[q] + l] = x[image of lane l, c, q], zero at around[q] + l; x flat, image (L,) where images begin.
 
     tile: flat, channels of ``plane`` numbers.
     """
     L, n = len(image), len(inside)
     for c in range(len(tile) // plane):
-        empty = tile[c * plane : (c + 1) * plane]
-        for i in range(len(empty)):
-            empty[i] = 0.0
+        for q in range(len(around)):
+            first = c * plane + around[q]
+            for l in range(L):
+                tile[first + l] = 0.0
         if n >= L:
             for q in range(0, n - L + 1, L):
                 turn(tile, inside, q, c * plane, x, image, 0, c * n + q)
@@ -287,20 +288,26 @@ def sum_windows(X, Y, pitch, place, target, offset, parts, w, b):
 sum_windows = jit(sum_windows)
 
 
-def windows_tile(t, n_images, x, image, inside, plane, X, out, out_image, flat, Y, place, target, offset, parts, w, b):
-    """(1) of the images of tile t: from x into out, both flat; X and Y, the planes of the tiles, are scratch."""
-    L, n_out, X, Y = image.shape[1], len(out) // (n_images * len(flat)), X[t], Y[t]
-    to_lanes(x, image[t], inside, X, plane)
-    sum_windows(X, Y, len(flat) * L, place, target, offset, parts, w, b)
+def windows_tile(
+    t, n_images, x, image, inside, around, plane, out, out_image, flat, room, place, target, offset, parts, w, b
+):
+    """(1) of the images of tile t: from x into out, both flat; room is scratch for the planes of the tile."""
+    pitch, n_out = len(flat) * image.shape[1], len(out) // (n_images * len(flat))
+    n_in = room.shape[1] - len(b) * pitch
+    X, Y = room[t, :n_in], room[t, n_in:]
+    to_lanes(x, image[t], inside, around, X, plane)
+    sum_windows(X, Y, pitch, place, target, offset, parts, w, b)
     from_lanes(Y, out_image[t], flat, n_out, out)
 
 
-def overlaps_tile(t, n_images, x, image, inside, plane, X, y, y_image, flat, Y, place, offset, g, out):
-    """(2) of the images of tile t, out[t, u, k] summed over them; X, Y and g are scratch, Y with units to spare."""
-    L, units, K, X, Y, g, some = image.shape[1], out.shape[1], len(offset), X[t], Y[t], g[t], out[t]
+def overlaps_tile(t, n_images, x, image, inside, around, plane, y, y_image, flat, room, place, offset, out):
+    """(2) of the images of tile t, out[t, u, k] summed over them; room is scratch, with units to spare."""
+    L, units, K, some = image.shape[1], out.shape[1], len(offset), out[t]
     count, pitch = min(L, n_images - t * L), len(flat) * L
-    to_lanes(x, image[t], inside, X, plane)
-    to_lanes(y, y_image[t], flat, Y[: units * pitch], pitch)
+    n_in = len(x) // (n_images * len(inside)) * plane
+    X, g, Y = room[t, :n_in], room[t, n_in : n_in + 3 * UNITS * L], room[t, n_in + 3 * UNITS * L :]
+    to_lanes(x, image[t], inside, around, X, plane)
+    to_lanes(y, y_image[t], flat, around[:0], Y[: units * pitch], pitch)
     for i in range(units * pitch, len(Y)):
         Y[i] = 0.0
     for u in range(0, units, UNITS):

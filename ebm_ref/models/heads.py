@@ -331,17 +331,18 @@ def _base(model, x):
 
 def _energy(model, x, head) -> np.ndarray:
     def part(n):
-        return head(n, x[n], model.network.forward(x[n])[0]).e + _base(model, x[n])[0]
+        return head(n, x[n], model.network.of_rows(n).forward(x[n])[0]).e + _base(model, x[n])[0]
 
     return np.concatenate(over_blocks(part, len(x), model.network.block))
 
 
 def _energy_and_score(model, x, head) -> tuple[np.ndarray, np.ndarray]:
     def part(n):
-        f, cache = model.network.forward(x[n])
+        network = model.network.of_rows(n)
+        f, cache = network.forward(x[n])
         line = head(n, x[n], f)
         base, slope = _base(model, x[n])
-        return line.e + base, -(line.x_bar + model.network.pullback(cache, line.f_bar) + slope)  # (1)
+        return line.e + base, -(line.x_bar + network.pullback(cache, line.f_bar) + slope)  # (1)
 
     energies, scores = zip(*over_blocks(part, len(x), model.network.block), strict=True)
     return np.concatenate(energies), np.concatenate(scores)
@@ -359,23 +360,26 @@ def _energy_gradient(model, x, weights, head):
     w = _weights(weights, len(x))
 
     def part(n):
-        f, cache = model.network.forward(x[n])
-        return model.network.vjp(cache, w[n] * head(n, x[n], f).f_bar)[1]  # (2)
+        network = model.network.of_rows(n)
+        f, cache = network.forward(x[n])
+        return network.vjp(cache, w[n] * head(n, x[n], f).f_bar)[1]  # (2)
 
-    return functools.reduce(_sum, over_blocks(part, len(x), model.network.block))
+    return _summed(model, over_blocks(part, len(x), model.network.block))
 
 
-def _sum(one, other):
-    return records.leafwise(np.add, one, other)
+def _summed(model, gradients):
+    """The sum over the blocks of rows, in their order."""
+    total = functools.reduce(lambda one, other: records.leafwise(np.add, one, other), gradients)
+    return records.leafwise(lambda own, bar: bar, model.network, total)  # with the times of all rows
 
 
 def _tangents(model, x, x_dot, head, w, n):
-    """(x_bar_dot, rvjp) of (3) and (4), of the rows n."""
-    network = model.network
+    """(x_bar_dot, those of rvjp) of (3) and (4), of the rows n."""
+    network = model.network.of_rows(n)
     f, cache = network.forward(x[n])
-    line = head(n, x[n], f)
-    f_bar_dot, x_bar_dot = line.dots(x_dot[n], network.jvp(cache, x_dot[n]))
-    return x_bar_dot, network.rvjp(cache, x_dot[n], w[n] * line.f_bar, w[n] * f_bar_dot)
+    line, (f_dot, trail) = head(n, x[n], f), network.tangents(cache, x_dot[n])
+    f_bar_dot, x_bar_dot = line.dots(x_dot[n], f_dot)
+    return x_bar_dot, network.pullbacks(cache, trail, w[n] * line.f_bar, w[n] * f_bar_dot)[1:]
 
 
 def _hessian_vector(model, x, u, head) -> np.ndarray:
@@ -397,4 +401,4 @@ def _mixed_product(model, x, r, weights, head):
     def part(n):
         return _tangents(model, x, r, head, w, n)[1][1]  # (4)
 
-    return functools.reduce(_sum, over_blocks(part, len(x), model.network.block))
+    return _summed(model, over_blocks(part, len(x), model.network.block))

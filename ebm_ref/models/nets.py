@@ -23,7 +23,6 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import sys
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -50,8 +49,9 @@ from ebm_ref.models.layers import (
     TimeScale,
     Upsample,
     at_time,
-    has_row_times,
+    graph,
     numbers_made,
+    row_times,
     update_spectral_norms,
 )
 from ebm_ref.models.record import record
@@ -59,7 +59,7 @@ from ebm_ref.models.record import record
 __all__ = ("Network", "at_time", "conditioned", "convnet", "mlp", "unet", "update_spectral_norms")
 
 BLOCK_BYTES = 2**21  # kept of a block of rows: few blocks, so that Python's share is small, that stay in the cache
-FEWEST, MOST = 8, 4096  # rows of a block
+FEWEST, MOST = 16, 4096  # rows of a block
 
 
 @record(single=True)
@@ -104,10 +104,17 @@ class Network:
         return records.astype(self, dtype)
 
     @cached_property
+    def times(self) -> tuple[float, ...] | None:
+        """Those that ``at_time`` bound, if one for each row of a batch."""
+        return row_times(self.layers)
+
+    def of_rows(self, rows: slice) -> Network:
+        """The network for some rows of a batch, which keep their times."""
+        return self if self.times is None else at_time(self, self.times[rows])
+
+    @cached_property
     def block(self) -> int:
         """How many rows go through the network together: what is kept of a block should stay in the cache."""
-        if has_row_times(self.layers):
-            return sys.maxsize
         kept = numbers_made(self.layers, self.input_shape) * self.dtype.itemsize
         return min(max(BLOCK_BYTES // kept // FEWEST, 1) * FEWEST, MOST)
 
@@ -117,6 +124,8 @@ class Network:
         if x.ndim > 2 and x.shape[1:] == self.input_shape:
             x = x.reshape(len(x), -1)
         require_shape(name, x, None, self.n_visible)
+        if self.times is not None:
+            require_shape("t", np.asarray(self.times), len(x))
         return x
 
     def forward(self, x):
@@ -135,13 +144,22 @@ class Network:
 
     def jvp(self, cache, x_dot):
         """y_dot."""
-        return _out(self.layers.jvp(cache[1], self._in(x_dot)))
+        return self.tangents(cache, x_dot)[0]
 
     def rvjp(self, cache, x_dot, y_bar, y_bar_dot):
         """(x_bar_dot, gradient_dot)."""
+        return self.pullbacks(cache, self.tangents(cache, x_dot)[1], y_bar, y_bar_dot)[1:]
+
+    def tangents(self, cache, x_dot):
+        """(y_dot, trail)."""
+        y_dot, trail = graph.tangents(self.layers, cache[1], self._in(x_dot))
+        return _out(y_dot), trail
+
+    def pullbacks(self, cache, trail, y_bar, y_bar_dot):
+        """(x_bar, x_bar_dot, gradient_dot)."""
         bars = (self._cotangent(cache, bar) for bar in (y_bar, y_bar_dot))
-        x_bar_dot, gradient = self.layers.rvjp(cache[1], self._in(x_dot), *bars)
-        return _out(x_bar_dot), Network(gradient, self.input_shape)
+        x_bar, x_bar_dot, gradient = graph.pullbacks(self.layers, cache[1], trail, *bars)
+        return _out(x_bar), _out(x_bar_dot), Network(gradient, self.input_shape)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write an ``.npz`` file that ``ebm_ref.load`` reads back bit for bit."""

@@ -125,9 +125,9 @@ def everything(model, x, u, w) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("labelled", [False, True])
 def test_blocks_of_rows_change_nothing_and_threads_no_bit(labelled, monkeypatch):
-    """19 rows as 8 + 8 + 3 and at once; of a classifier each row keeps its label."""
-    x, u, w = generic((19, 20), 1), generic((19, 20), 2), generic((19,), 3)
-    y = np.arange(19) % 3
+    """37 rows as 16 + 16 + 5 and at once; of a classifier each row keeps its label."""
+    x, u, w = generic((37, 20), 1), generic((37, 20), 2), generic((37,), 3)
+    y = np.arange(37) % 3
 
     def results(block_bytes: int) -> list[np.ndarray]:
         monkeypatch.setattr(er.nets, "BLOCK_BYTES", block_bytes)
@@ -149,13 +149,20 @@ def test_blocks_of_rows_change_nothing_and_threads_no_bit(labelled, monkeypatch)
         set_num_threads(None)
 
 
-def test_rows_with_times_of_their_own_stay_together(monkeypatch):
+def test_rows_in_blocks_keep_the_times_of_their_own(monkeypatch):
+    """37 rows as 16 + 16 + 5: each as at its own time alone; the sum over rows is a record with the times of all."""
     monkeypatch.setattr(er.nets, "BLOCK_BYTES", 1)
-    times, x = np.linspace(0.0, 3.0, 11), generic((11, 15), 1)
+    times, x, r, w = np.linspace(0.0, 3.0, 37), generic((37, 15), 1), generic((37, 15), 2), generic((37,), 3)
     model = er.NetworkEnergy(TINY_UNET, "inner")
-    together = er.nets.at_time(model, times).score(x)
-    for n, t in enumerate(times):
-        near(er.nets.at_time(model, t).score(x[n : n + 1]), together[n : n + 1], 1e-12)
+    bound = er.nets.at_time(model, times)
+    alone = [everything(er.nets.at_time(model, t), x[[n]], r[[n]], w[[n]]) for n, t in enumerate(times)]
+    for got, rows in zip(everything(bound, x, r, w)[:4], zip(*alone, strict=True), strict=False):
+        near(got, np.concatenate(rows), 1e-12)
+    for got, rows in zip(everything(bound, x, r, w)[4:], list(zip(*alone, strict=True))[4:], strict=True):
+        near(got, sum(rows), 1e-12)
+    assert bound.energy_gradient(x).network.times == tuple(times)
+    with pytest.raises(ShapeError, match="t: "):
+        bound.score(x[:32])
 
 
 # JEM ------------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,11 @@ derivative of a number L by the thing), ``_dot`` a tangent (the derivative of th
     rvjp(cache, x_dot, y_bar, y_bar_dot) -> (x_bar_dot, gradient_dot), the tangent of vjp along (x_dot, y_bar_dot)
     output_shape(shape) -> shape, both without the batch; raises ShapeError where the layer does not fit
 
+Layers made of layers have the two ways of rvjp one by one, or nested ones would go them again and again:
+
+    tangents(cache, x_dot) -> (y_dot, trail)
+    pullbacks(cache, trail, y_bar, y_bar_dot) -> (x_bar, x_bar_dot, gradient_dot)
+
 Layers compute in the precision of their input.  Networks of layers: ``ebm_ref.models.nets``.
 """
 
@@ -20,7 +25,7 @@ from ebm_ref.models.layers.group_norm import GroupNorm
 from ebm_ref.models.layers.linear import Flatten, Linear
 from ebm_ref.models.layers.resize import AvgPool, MaxPool, Pad, Upsample
 from ebm_ref.models.layers.spectral_norm import SpectralNorm, update_spectral_norms
-from ebm_ref.models.layers.time_bias import TimeBias, TimeScale, at_time, has_row_times
+from ebm_ref.models.layers.time_bias import TimeBias, TimeScale, at_time, row_times
 
 LAYERS = (
     Activation, AvgPool, Concat, Conv2d, ConvTranspose2d, Flatten, GroupNorm, Linear, MaxPool, Pad, Residual,
@@ -29,6 +34,6 @@ LAYERS = (
 
 __all__ = (
     "LAYERS", "Activation", "AvgPool", "Concat", "Conv2d", "ConvTranspose2d", "Flatten", "GroupNorm", "Linear",
-    "MaxPool", "Pad", "Residual", "Sequential", "SpectralNorm", "TimeBias", "TimeScale", "Upsample",
-    "at_time", "has_row_times", "numbers_made", "update_spectral_norms",
+    "MaxPool", "Pad", "Residual", "Sequential", "SpectralNorm", "TimeBias", "TimeScale", "Upsample", "at_time",
+    "numbers_made", "row_times", "update_spectral_norms",
 )  # fmt: skip

@@ -3,6 +3,7 @@
 Sequential  y = f_L(... f_1(x))      (1) tangents run through f_1 ... f_L, cotangents through f_L ... f_1 (chain rule)
                                      (2) the tangent of the vjp needs at each layer its x_dot (forward) and y_bar
                                          (backward): x_bar_dot, theta_bar_dot = rvjp_l(x_dot_l, y_bar_l, y_bar_dot_l)
+                                         ``tangents`` keeps the x_dot of all layers, ``pullbacks`` takes y_bar along
 Residual    y = x + f(x)             (3) x_bar = y_bar + vjp_f(y_bar);  likewise y_dot and x_bar_dot
 Concat      y = [x, f(x)] along the channels, axis 1
                                      (4) y_bar = [p, q]:  x_bar = p + vjp_f(q);  y_dot = [x_dot, jvp_f(x_dot)]
@@ -64,21 +65,27 @@ class Sequential:
 
     def jvp(self, cache, x_dot):
         """(1) y_dot."""
-        for layer, kept in zip(self.layers, cache, strict=True):
-            x_dot = layer.jvp(kept, x_dot)
-        return x_dot
+        return self.tangents(cache, x_dot)[0]
 
     def rvjp(self, cache, x_dot, y_bar, y_bar_dot):
         """(2) (x_bar_dot, gradient_dot)."""
-        x_dots = [x_dot]
-        for layer, kept in zip(self.layers[:-1], cache[:-1], strict=True):
-            x_dots.append(layer.jvp(kept, x_dots[-1]))
+        return self.pullbacks(cache, self.tangents(cache, x_dot)[1], y_bar, y_bar_dot)[1:]
+
+    def tangents(self, cache, x_dot):
+        """(y_dot, trail)."""
+        trail = []
+        for layer, kept in zip(self.layers, cache, strict=True):
+            x_dot, step = tangents(layer, kept, x_dot)
+            trail.append(step)
+        return x_dot, tuple(trail)
+
+    def pullbacks(self, cache, trail, y_bar, y_bar_dot):
+        """(2) (x_bar, x_bar_dot, gradient_dot)."""
         gradients = []
-        for layer, kept, tangent in zip(reversed(self.layers), reversed(cache), reversed(x_dots), strict=True):
-            y_bar_dot, gradient = layer.rvjp(kept, tangent, y_bar, y_bar_dot)
-            y_bar = layer.pullback(kept, y_bar)
+        for layer, kept, step in zip(reversed(self.layers), reversed(cache), reversed(trail), strict=True):
+            y_bar, y_bar_dot, gradient = pullbacks(layer, kept, step, y_bar, y_bar_dot)
             gradients.append(gradient)
-        return y_bar_dot, Sequential(tuple(reversed(gradients)))
+        return y_bar, y_bar_dot, Sequential(tuple(reversed(gradients)))
 
 
 @record
@@ -116,12 +123,21 @@ class Residual:
 
     def jvp(self, cache, x_dot):
         """(3) y_dot."""
-        return x_dot + self.branch.jvp(cache, x_dot)
+        return self.tangents(cache, x_dot)[0]
 
     def rvjp(self, cache, x_dot, y_bar, y_bar_dot):
         """(3) (x_bar_dot, gradient_dot)."""
-        x_bar_dot, gradient = self.branch.rvjp(cache, x_dot, y_bar, y_bar_dot)
-        return y_bar_dot + x_bar_dot, Residual(gradient)
+        return self.pullbacks(cache, self.tangents(cache, x_dot)[1], y_bar, y_bar_dot)[1:]
+
+    def tangents(self, cache, x_dot):
+        """(y_dot, trail)."""
+        y_dot, trail = tangents(self.branch, cache, x_dot)
+        return x_dot + y_dot, trail
+
+    def pullbacks(self, cache, trail, y_bar, y_bar_dot):
+        """(3) (x_bar, x_bar_dot, gradient_dot)."""
+        x_bar, x_bar_dot, gradient = pullbacks(self.branch, cache, trail, y_bar, y_bar_dot)
+        return y_bar + x_bar, y_bar_dot + x_bar_dot, Residual(gradient)
 
 
 @record
@@ -161,14 +177,35 @@ class Concat:
 
     def jvp(self, cache, x_dot):
         """(4) y_dot."""
-        return _joined(x_dot, self.branch.jvp(cache[1], x_dot))
+        return self.tangents(cache, x_dot)[0]
 
     def rvjp(self, cache, x_dot, y_bar, y_bar_dot):
         """(4) (x_bar_dot, gradient_dot)."""
+        return self.pullbacks(cache, self.tangents(cache, x_dot)[1], y_bar, y_bar_dot)[1:]
+
+    def tangents(self, cache, x_dot):
+        """(y_dot, trail)."""
+        y_dot, trail = tangents(self.branch, cache[1], x_dot)
+        return _joined(x_dot, y_dot), trail
+
+    def pullbacks(self, cache, trail, y_bar, y_bar_dot):
+        """(4) (x_bar, x_bar_dot, gradient_dot)."""
         n, inner = cache
         q, q_dot = (np.ascontiguousarray(part[:, n:]) for part in (y_bar, y_bar_dot))
-        x_bar_dot, gradient = self.branch.rvjp(inner, x_dot, q, q_dot)
-        return y_bar_dot[:, :n] + x_bar_dot, Concat(gradient)
+        x_bar, x_bar_dot, gradient = pullbacks(self.branch, inner, trail, q, q_dot)
+        return y_bar[:, :n] + x_bar, y_bar_dot[:, :n] + x_bar_dot, Concat(gradient)
+
+
+def tangents(layer: Any, cache: Any, x_dot: Any) -> tuple[Any, Any]:
+    """(y_dot, what ``pullbacks`` needs of the way there): of a layer without layers within, x_dot itself."""
+    return layer.tangents(cache, x_dot) if hasattr(layer, "tangents") else (layer.jvp(cache, x_dot), x_dot)
+
+
+def pullbacks(layer: Any, cache: Any, trail: Any, y_bar: Any, y_bar_dot: Any) -> tuple[Any, Any, Any]:
+    """(x_bar, x_bar_dot, gradient_dot): ``pullback`` and ``rvjp``, each layer once on a way back."""
+    if hasattr(layer, "pullbacks"):
+        return layer.pullbacks(cache, trail, y_bar, y_bar_dot)
+    return (layer.pullback(cache, y_bar), *layer.rvjp(cache, trail, y_bar, y_bar_dot))
 
 
 def _joined(x: np.ndarray, y: np.ndarray) -> np.ndarray:

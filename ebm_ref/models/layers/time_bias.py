@@ -139,9 +139,9 @@ def at_time(network, t):
     return records.partwise(bind, network)
 
 
-def has_row_times(part) -> bool:
-    """Whether ``at_time`` bound one time for each row of a batch."""
+def row_times(part) -> tuple[float, ...] | None:
+    """The times that ``at_time`` bound, if one for each row of a batch."""
     if isinstance(part, TIMED):
-        return isinstance(part.t, tuple)
+        return part.t if isinstance(part.t, tuple) else None
     values = (getattr(part, field.name) for field in dataclasses.fields(part))
-    return any(has_row_times(inner) for value in values for inner in records.parts_of(value) or ())
+    return next(filter(None, (row_times(inner) for value in values for inner in records.parts_of(value) or ())), None)
