@@ -27,7 +27,7 @@ from ebm_ref import files
 from ebm_ref.models.record import constants, leaves, sizes
 
 FORMS = {"mlp": "inner", "convnet": "scalar", "unet": "inner", "jem": "classes"}  # the default, of each network
-WIDTHS = {"mlp": 256, "convnet": 32, "unet": 16, "jem": 256}
+WIDTHS = {"mlp": 256, "convnet": 32, "unet": 24, "jem": 256}
 STEPS = {"score_matching": 20, "recovery": 30, "cd": 30, "jem": 20}  # Langevin steps, of an update or of a level
 RATES = {"score_matching": 2e-3, "recovery": 1e-3, "cd": 3e-4, "jem": 3e-4}
 TIME_EMBEDDING, BUFFER = 32, 500
@@ -36,6 +36,7 @@ ALONE, CD_STEP, CD_NOISE = 3, 0.02, 0.3  # one level draws by ALONE times as man
 UPDATES = 2500  # about, by default
 CHECKPOINT_SECONDS = 60.0  # parameters of a large network take a second to write
 CLIP, CD_CLIP, CD_BETA1, AVERAGE = 10.0, 1.0, 0.5, 0.99
+LEVELS_CLIP = 1000.0  # several levels of noise: each row counts by w_t of learning/annealed (2), up to 200
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def train_network(
     rate = ebm_ref.CosineDecay(lr or RATES[recipe.estimator], max(1, epochs * per_epoch))
     adam = ebm_ref.adam(rate, 0.9 if recipe.has_levels else CD_BETA1, weight_decay=weight_decay)
     if clip is None:
-        clip = CLIP if recipe.has_levels else CD_CLIP
+        clip = LEVELS_CLIP if len(recipe.sigmas) > 1 else CLIP if recipe.has_levels else CD_CLIP
     optimizer = ebm_ref.averaged(ebm_ref.clipped(adam, clip), AVERAGE if average is None else average)
     n_classes = 0 if labels is None else int(labels.max()) + 1
     start = build(kind, form, width, recipe, n_classes, seed)
