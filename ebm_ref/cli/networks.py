@@ -29,6 +29,7 @@ from ebm_ref.models.record import constants, leaves, sizes
 FORMS = {"mlp": "inner", "convnet": "scalar", "unet": "inner", "jem": "classes"}  # the default, of each network
 WIDTHS = {"mlp": 256, "convnet": 32, "unet": 24, "jem": 256}
 STEPS = {"score_matching": 20, "recovery": 30, "cd": 30, "jem": 20}  # Langevin steps, of an update or of a level
+LEVEL_STEPS = 5  # score matching with several levels
 RATES = {"score_matching": 2e-3, "recovery": 1e-3, "cd": 3e-4, "jem": 3e-4}
 TIME_EMBEDDING, BUFFER = 32, 500
 SMALL, ONE_LEVEL, LOWEST, HIGHEST, LEVELS = 100, 0.5, 0.1, 0.5, 12  # score matching: up to 100 pixels one level
@@ -102,7 +103,7 @@ def recipe_for(rows, estimator: str, k: int | None, noise: float | None, levels:
             raise click.UsageError(f"--noise: expected less than the highest level, {highest:.3g}, got {lowest}")
         sigmas = tuple(np.geomspace(lowest, highest, n).tolist()) if n > 1 else (lowest,)
     return Recipe(
-        estimator, k or STEPS[estimator], shift, scale, shape_of(rows.shape[1]),
+        estimator, k or (LEVEL_STEPS if len(sigmas) > 1 else STEPS[estimator]), shift, scale, shape_of(rows.shape[1]),
         centre, spread, sigmas, penalty,
     )  # fmt: skip
 
