@@ -127,6 +127,7 @@ LAYERS = (
     pytest.param(nn.SpectralNorm.of(LINEAR_3X2), (3,), id="spectral_linear"),
     pytest.param(nn.SpectralNorm.of(conv(2, 3, 3, 3), 1, 1), (2, 4, 5), id="spectral_conv_unconverged"),
     pytest.param(nn.at_time(drawn(nn.TimeBias(np.zeros((4, 3)), np.zeros(3))), 2.5), (3, 2, 2), id="time_bias"),
+    pytest.param(nn.TimeScale((0.5, -1.75, 3.0), 1.0), (2, 3, 2), id="time_scale"),
     pytest.param(SMALL_UNET, (1, 4, 6), id="unet"),
     pytest.param(nn.Sequential((LINEAR_3X2, nn.Activation("silu"), nn.Linear([[1.2], [-0.7]], [0.3]))), (3,), id="mlp"),
 )  # a layer, and the shape of one input
@@ -134,6 +135,8 @@ LAYERS = (
 MLP = {n: drawn(er.nets.mlp((2, 5, 4, n), "silu"), 70 + 10 * n) for n in (1, 2, 3)}
 TINY_CONVNET = drawn(er.nets.convnet((1, 4, 5), (2, 3), 1, activation="softplus", n_hidden=4), 120, 0.4)
 TINY_UNET = drawn(er.nets.unet((1, 3, 5), (2, 3), time_embedding=4, n_groups=1), 140, 0.4)
+STRIDED_UNET = drawn(er.nets.unet((1, 3, 5), (2,), stride=2, time_embedding=4), 150, 0.4)
+CONDITIONED = er.nets.at_time(er.nets.conditioned(STRIDED_UNET, (0.4, 1.1, 3.0), 0.8, "residual"), 1.0)
 TIMED_MLP = er.nets.at_time(drawn(er.nets.mlp((2, 4, 2), time_embedding=4), 160), 1.5)
 SPECTRAL = er.nets.mlp((2, 4, 2), "tanh", seed=3, spectral_norm=True)
 
@@ -147,5 +150,6 @@ ENERGIES = (
     pytest.param(er.NetworkEnergy(TIMED_MLP, "square"), id="mlp_at_a_time"),
     pytest.param(er.NetworkEnergy(TINY_CONVNET, "square"), id="convnet"),
     pytest.param(er.NetworkEnergy(er.nets.at_time(TINY_UNET, 1.5), "inner"), id="unet"),
+    pytest.param(er.NetworkEnergy(CONDITIONED, "residual", 0.5), id="conditioned"),
     pytest.param(er.JointEnergy(MLP[3], base=1.4), id="jem"),
 )  # deep energies E(x)

@@ -159,6 +159,6 @@ def test_a_run_that_diverges_says_so_and_writes_nothing(folder, capsys):
 def test_levels_follow_the_size_of_the_images():
     assert recipe_for(np.eye(64), "score_matching", None, None, None, 0.0).sigmas == (0.5,)
     large = recipe_for(np.eye(144), "score_matching", None, None, None, 0.0)
-    assert len(large.sigmas) == 8
-    close([large.sigmas[0], large.sigmas[-1]], [0.1, 2.5])
+    assert (len(large.sigmas), large.k) == (12, 5)
+    close([large.sigmas[0], large.sigmas[-1]], [0.1, 6.0 * large.spread])
     assert large.shape == (12, 12)

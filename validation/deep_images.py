@@ -32,6 +32,10 @@ FIGURES, PAGE, NUMBERS = HERE / "figures", HERE / "DEEP_IMAGES.md", HERE / "figu
 DRAWN, COMPLETED, EACH, SHOWN = 1000, 12, 4, 60
 DIGITS_TRAIN = 1297  # of 1,797, in a shuffled order; the other 500 are the test images
 WIDE = ("--model", "mlp", "--hidden", "512", "--lr", "1e-3", "--weight-decay", "0", "--average", "0.995")
+UNET = (
+    "--model", "unet", "--hidden", "24", "--lr", "3e-3", "--weight-decay", "0", "--average", "0.998", "--clip", "1000",
+    "--batch-size", "32", "--epochs", "4",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Setting:
 SETTINGS = {
     "digits": Setting("digits 8 x 8", 8, ("--model", "mlp", "--epochs", "200"), "left"),
     "fashion-14": Setting("Fashion-MNIST 14 x 14", 14, (*WIDE, "--epochs", "7"), "top"),
-    "fashion-28": Setting("Fashion-MNIST 28 x 28", 28, (*WIDE, "--form", "residual", "--epochs", "10"), "top"),
+    "fashion-28": Setting("Fashion-MNIST 28 x 28", 28, UNET, "top"),
 }
 
 

@@ -2,7 +2,10 @@
 
 Data are brought to about [-1, 1]: x = (value - shift)/scale, shift and scale the middle and half the range of all data.
 energy  scale e(x, f(x)) + |x|^2/2: the second term keeps Z finite, except for "residual", which needs no help
-score_matching  learning/annealed: one noise level for small images, several for large ones; the quickest to digits
+score_matching  learning/annealed: one noise level for small images, several for large ones; the quickest to digits.
+                The highest of several is HIGHEST times the deviation of an image, |x - centre|: noise of that size
+                leaves little of what sets images apart, so chains that start from it can go anywhere.  The network
+                is conditioned on the level, models/nets (4), and needs no second term
 recovery        learning/recovery: diffusion recovery likelihood, T = 6
 cd              learning/replay: Langevin chains at temperature 1 from a replay buffer; the lecture's way
 In score_matching and cd a model's law is that of the data with noise; what is drawn has it taken away at the end, by
@@ -25,15 +28,17 @@ from ebm_ref.models.record import constants, leaves, sizes
 from ebm_ref.progress import track
 
 FORMS = {"mlp": "inner", "convnet": "scalar", "unet": "inner", "jem": "classes"}  # the default, of each network
-WIDTHS = {"mlp": 256, "convnet": 32, "unet": 16, "jem": 256}
+WIDTHS = {"mlp": 256, "convnet": 32, "unet": 24, "jem": 256}
 STEPS = {"score_matching": 20, "recovery": 30, "cd": 30, "jem": 20}  # Langevin steps, of an update or of a level
+LEVEL_STEPS = 5  # score matching with several levels
 RATES = {"score_matching": 2e-3, "recovery": 1e-3, "cd": 3e-4, "jem": 3e-4}
 TIME_EMBEDDING, BUFFER = 32, 500
-SMALL, ONE_LEVEL, LEVELS = 100, 0.5, (0.1, 2.5, 8)  # score matching: up to 100 pixels one level; or from, to, number
+SMALL, ONE_LEVEL, LOWEST, HIGHEST, LEVELS = 100, 0.5, 0.1, 0.5, 12  # score matching: up to 100 pixels one level
 ALONE, CD_STEP, CD_NOISE = 3, 0.02, 0.3  # one level draws by ALONE times as many steps; ULA and data noise of cd
 UPDATES = 2500  # about, by default
 CHECKPOINT_SECONDS = 60.0  # parameters of a large network take a second to write
 CLIP, CD_CLIP, CD_BETA1, AVERAGE = 10.0, 1.0, 0.5, 0.99
+LEVELS_CLIP = 1000.0  # several levels of noise: each row counts by w_t of learning/annealed (2), up to 200
 
 
 @dataclass(frozen=True)
@@ -90,17 +95,17 @@ def recipe_for(rows, estimator: str, k: int | None, noise: float | None, levels:
     """The choices that the data suggest, where nothing was said."""
     low, high = float(rows.min()), float(rows.max())
     shift, scale = (low + high) / 2, (high - low) / 2 or 1.0
+    centre, spread = float((rows.mean() - shift) / scale), max(1e-3, float(rows.std()) / scale)
     sigmas: tuple[float, ...] = ()
     if estimator == "score_matching":
-        small, (lowest, highest, many) = rows.shape[1] <= SMALL, LEVELS
-        n = levels or (1 if small else many)
-        lowest = noise or (ONE_LEVEL if n == 1 else lowest)
+        n = levels or (1 if rows.shape[1] <= SMALL else LEVELS)
+        lowest, highest = noise or (ONE_LEVEL if n == 1 else LOWEST), HIGHEST * math.sqrt(rows.shape[1]) * spread
         if n > 1 and lowest >= highest:
-            raise click.UsageError(f"--noise: expected less than the highest level, {highest}, got {lowest}")
+            raise click.UsageError(f"--noise: expected less than the highest level, {highest:.3g}, got {lowest}")
         sigmas = tuple(np.geomspace(lowest, highest, n).tolist()) if n > 1 else (lowest,)
     return Recipe(
-        estimator, k or STEPS[estimator], shift, scale, shape_of(rows.shape[1]),
-        float((rows.mean() - shift) / scale), max(1e-3, float(rows.std()) / scale), sigmas, penalty,
+        estimator, k or (LEVEL_STEPS if len(sigmas) > 1 else STEPS[estimator]), shift, scale, shape_of(rows.shape[1]),
+        centre, spread, sigmas, penalty,
     )  # fmt: skip
 
 
@@ -119,14 +124,17 @@ def build(kind: str, form: str | None, width: int | None, recipe: Recipe, n_clas
     if kind == "unet":
         if form == "scalar":
             raise click.UsageError("--form: a U-Net gives an image, so expected inner, residual or square, got scalar")
-        channels = [width * 2**i for i in range(2 if min(recipe.shape) <= 14 else 3)]
-        network = ebm_ref.nets.unet(shape, channels, seed, **more)
+        channels, small = [width * 2**i for i in range(3)], min(recipe.shape) <= 14
+        network = ebm_ref.nets.unet(shape, channels[: 2 if small else 3], seed, stride=1 if small else 2, **more)
     elif kind == "convnet":
         network = ebm_ref.nets.convnet(shape, (width, 2 * width, 2 * width), n_outputs, seed, n_hidden=256, **more)
     else:
         network = ebm_ref.nets.mlp((n, width, width, n_outputs), "silu", seed, **more)
     if kind == "jem":
         return ebm_ref.JointEnergy(network, 1.0)
+    if len(recipe.sigmas) > 1 and form in ("inner", "residual"):
+        size = math.hypot(recipe.centre, recipe.spread)
+        return ebm_ref.NetworkEnergy(ebm_ref.nets.conditioned(network, recipe.sigmas, size, form), form, 0.5)
     return ebm_ref.NetworkEnergy(network, form, 0.5, None if form == "residual" else 1.0)
 
 
@@ -155,7 +163,7 @@ def train_network(
     rate = ebm_ref.CosineDecay(lr or RATES[recipe.estimator], max(1, epochs * per_epoch))
     adam = ebm_ref.adam(rate, 0.9 if recipe.has_levels else CD_BETA1, weight_decay=weight_decay)
     if clip is None:
-        clip = CLIP if recipe.has_levels else CD_CLIP
+        clip = LEVELS_CLIP if len(recipe.sigmas) > 1 else CLIP if recipe.has_levels else CD_CLIP
     optimizer = ebm_ref.averaged(ebm_ref.clipped(adam, clip), AVERAGE if average is None else average)
     n_classes = 0 if labels is None else int(labels.max()) + 1
     start = build(kind, form, width, recipe, n_classes, seed)

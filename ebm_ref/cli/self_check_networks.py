@@ -51,6 +51,7 @@ def layer_of(layer: Layer) -> Any:
         "conv_transpose": lambda: layers.ConvTranspose2d(*a, *n),
         "group_norm": lambda: layers.GroupNorm(*a, *n),
         "time_bias": lambda: layers.TimeBias(*a, *n),
+        "time_scale": lambda: layers.TimeScale(*n),
         "activation": lambda: layers.Activation(*n),
         "avg_pool": lambda: layers.AvgPool(*n),
         "max_pool": lambda: layers.MaxPool(*n),

@@ -40,7 +40,7 @@ def both(name: str, networks: str) -> str:
 @click.option(
     "--hidden",
     type=positive,
-    help=f"Hidden units; of a convnet or U-Net, channels of the first level.  {both('hidden', '256, 32, 16')}",
+    help=f"Hidden units; of a convnet or U-Net, channels of the first level.  {both('hidden', '256, 32, 24')}",
 )
 @click.option(
     "--form",
@@ -52,7 +52,9 @@ def both(name: str, networks: str) -> str:
     type=click.Choice(["exact", "cd", "pcd", "score_matching", "recovery"]),
     help=f"Networks know score_matching, recovery and cd (jem: cd).  {both('estimator', 'score_matching')}",
 )
-@click.option("-k", type=positive, help=f"Sweeps or Langevin steps, at each update or level.  {both('k', '20 or 30')}")
+@click.option(
+    "-k", type=positive, help=f"Sweeps or Langevin steps, at each update or level.  {both('k', '5, 20 or 30')}"
+)
 @click.option("--start", type=click.Choice(["data", "noise"]), help="Where an RBM's chains of cd start.")
 @click.option("--chains", default=100, show_default=True, type=positive, help="Persistent chains (pcd).")
 @click.option("--epochs", type=natural, help=both("epochs", "as many as make about 2,500 updates"))
@@ -70,8 +72,8 @@ def both(name: str, networks: str) -> str:
     help="On a GRBM's rows, in deviations of all data [default: 0.1]; or the lowest level of score_matching, for data"
     " in [-1, 1]  [default: 0.5 alone, else 0.1]",
 )
-@click.option("--levels", type=positive, help="Noise levels of score_matching.  [default: 1 to 100 pixels, else 8]")
-@click.option("--clip", type=float, help="Largest norm of a network's gradient.  [default: 10, cd 1]")
+@click.option("--levels", type=positive, help="Noise levels of score_matching.  [default: 1 to 100 pixels, else 12]")
+@click.option("--clip", type=float, help="Largest norm of a network's gradient.  [default: 10, cd 1, levels 1000]")
 @click.option(
     "--average", type=float, help="Decay of the mean of a network's parameters, the one written. [default: 0.99]"
 )

@@ -2,8 +2,10 @@
 
 x~ = x + sigma_t z,  z ~ N(0, I),  sigma_0 < sigma_1 < ... < sigma_(L-1)
 (1) p_t(x~) ~ exp( -E(x~, t)/sigma_t^2 ) models the smoothed law p * N(0, sigma_t^2 I); dE/dx is of order sigma_t
-(2) loss, t uniform: 1/2 mean_n |r_n|^2,  r = dE/dx(x~, t)/sigma_t - z        score_matching (1) at each level
-(3) dL/dtheta = mean_n d/dtheta |score(x~_n, t_n) + sigma_t z_n|^2/(2 sigma_t^2), score = -dE/dx
+(2) loss, t uniform: 1/2 mean_n w_t |r_n|^2,  r = dE/dx(x~, t)/sigma_t - z    score_matching (1) at each level
+    w_t = 1 + sigma_t^2/spread^2: where data are N(centre, spread^2 I) the least |r|^2/d is 1/w_t, so every level counts
+    alike; with w = 1 large levels, which decide what an image shows, would hardly count        [Karras et al. 2022]
+(3) dL/dtheta = mean_n w_t d/dtheta |score(x~_n, t_n) + sigma_t z_n|^2/(2 sigma_t^2), score = -dE/dx
 (4) Tweedie: E[x | x~] = x~ - dE/dx(x~, t)
 Drawing: x ~ N(centre, (spread^2 + sigma_(L-1)^2) I), then for t = L-1 ... 0
 (5) k steps of ULA at temperature 1 on (1), step c sigma_t^2; exact as c -> 0
@@ -63,7 +65,8 @@ class AnnealedScoreMatching:
     def estimate(self, model, rows, chains=None, seed: int = 0, update: int = 0):
         """Minus (3) at one batch."""
         bound, noisy, z, sigma = self.noisy(model, rows, seed, "data_noise", update)
-        gradient = bound.score_matching_gradient(noisy, -sigma * z, 1.0 / (sigma[:, 0] ** 2 * len(rows)))  # (3)
+        weights = (self.weight(sigma) / sigma**2)[:, 0] / len(rows)
+        gradient = bound.score_matching_gradient(noisy, -sigma * z, weights)  # (3)
         return at_time_of(model, leafwise(np.negative, gradient)), chains
 
     def measure(self, model, data: np.ndarray, chains: np.ndarray, seed: int) -> dict[str, float]:
@@ -74,7 +77,11 @@ class AnnealedScoreMatching:
         """(2)."""
         bound, noisy, z, sigma = self.noisy(model, rows, seed, purpose, update)
         r = -bound.score(noisy) / sigma - z
-        return float(0.5 * (r * r).sum(axis=1).mean())
+        return float(0.5 * (self.weight(sigma) * r * r).sum(axis=1).mean())
+
+    def weight(self, sigma):
+        """w_t of (2)."""
+        return 1.0 + (sigma / self.spread) ** 2
 
     def law(self, model, t: int):
         """(1) at level t: an energy like any other."""

@@ -6,7 +6,14 @@
 (3) unet      image -> conv 3x3 -> down ... middle ... up -> conv 3x3 -> image of the same shape.  Down keeps its output
               as a skip and halves it by averages; up doubles by repetition and puts the skip beside it; every step is
               [conv 3x3, activation] twice.  Sides are padded with zeros to a multiple of 2^levels and cropped at the
-              end (28 -> 32).                                                          [Ronneberger et al. 2015]
+              end (28 -> 32).  With a stride s the first convolution is 2s x 2s of stride s and the last its transpose,
+              so that all between works on images s times smaller.                     [Ronneberger et al. 2015]
+(4) conditioned   at noise level t, x~ = x + sigma_t z, coordinates of x of mean square d^2, s_t^2 = sigma_t^2 + d^2:
+              f(x~, t) = skip_t x~ + (sigma_t d/s_t) g(x~/s_t, t), g the network: its inputs have mean square 1 at every
+              level, and so has what it must give where f denoises, f = x  (skip_t = d^2/s_t^2), or finds the noise,
+              f = x~ - x  (skip_t = sigma_t^2/s_t^2)                                       [Karras et al. 2022, table 1]
+              "inner": E = x~.f/2 is sigma_t^2 |u|^2/2 + sigma_t d u.g(u)/2 with u = x~/s_t, so for g = 0 the law
+              exp(-E/sigma_t^2) is N(0, s_t^2 I) and the network says how it differs from that
 Weights start as N(0, 2/n) for n inputs to a unit, those of the last layer as N(0, 1/n), biases as 0: an activation
 passes about half of the variance on.                                                              [He et al. 2015]
 """
@@ -22,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from ebm_ref.errors import DomainError, ShapeError, require_choice, require_int, require_shape
+from ebm_ref.errors import DomainError, ShapeError, require_choice, require_int, require_positive, require_shape
 from ebm_ref.kernels.noise import Stream
 from ebm_ref.models import record as records
 from ebm_ref.models.layers import (
@@ -30,13 +37,16 @@ from ebm_ref.models.layers import (
     AvgPool,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Flatten,
     GroupNorm,
     Linear,
     Pad,
+    Residual,
     Sequential,
     SpectralNorm,
     TimeBias,
+    TimeScale,
     Upsample,
     at_time,
     graph,
@@ -46,7 +56,7 @@ from ebm_ref.models.layers import (
 )
 from ebm_ref.models.record import record
 
-__all__ = ("Network", "at_time", "convnet", "mlp", "unet", "update_spectral_norms")
+__all__ = ("Network", "at_time", "conditioned", "convnet", "mlp", "unet", "update_spectral_norms")
 
 BLOCK_BYTES = 2**21  # kept of a block of rows: few blocks, so that Python's share is small, that stay in the cache
 FEWEST, MOST = 16, 4096  # rows of a block
@@ -193,6 +203,11 @@ class _Draw:
         W = self.weights((n_out, n_in, k, k), gain / (n_in * k * k))
         return self._normed(Conv2d(W, self.zeros(n_out), stride, padding))
 
+    def transposed(self, n_in: int, n_out: int, stride: int) -> Any:
+        """Undoes the size of a convolution of 2 stride x 2 stride; four terms and each channel make a pixel."""
+        W = self.weights((n_in, n_out, 2 * stride, 2 * stride), 1.0 / (4 * n_in))
+        return ConvTranspose2d(W, self.zeros(n_out), stride, stride // 2)
+
     def timed(self, n_features: int, channels: int) -> list[TimeBias]:
         """A bias by time, where there is a time embedding."""
         if not n_features:
@@ -275,6 +290,7 @@ def unet(
     *,
     activation: str = "silu",
     alpha: float | None = None,
+    stride: int = 1,
     time_embedding: int = 0,
     n_groups: int = 0,
     spectral_norm: bool = False,
@@ -282,8 +298,9 @@ def unet(
 ) -> Network:
     """(3): ``channels`` of each level, the last one the middle; the output has the shape of the input.
 
-    time_embedding: an even number of sines and cosines of the time, which ``at_time(network, t)`` binds; each step's
-    first convolution then gets a bias that depends on it.  n_groups: group normalisation before each activation.
+    stride: 1 or even; 2 makes an update about a quarter of the work at the same channels.  time_embedding: an even
+    number of sines and cosines of the time, which ``at_time(network, t)`` binds; each step's first convolution then
+    gets a bias that depends on it.  n_groups: group normalisation before each activation.
 
     >>> unet((1, 6, 6), (4, 8)).n_outputs
     36
@@ -292,6 +309,8 @@ def unet(
     widths = [require_int("channels", n, 1) for n in channels]
     if not widths:
         raise ShapeError("channels: expected at least one number, got none")
+    if require_int("stride", stride, 1) > 1 and (stride % 2 or spectral_norm):
+        raise DomainError(f"stride: expected 1 or an even number, 1 with spectral_norm, got {stride}")
     draw = _Draw(seed, dtype, spectral_norm)
 
     def unit(n_in: int, n_out: int, timed: bool) -> list[Any]:
@@ -308,10 +327,34 @@ def unet(
         below = Sequential((AvgPool(2), *level(i + 1, n), Upsample(2)))
         return [*down, Concat(below), *unit(n + widths[i + 1], n, True), *unit(n, n, False)]
 
-    sides = _padding(shape, 2 ** (len(widths) - 1))
-    layers = [Pad(sides), *unit(shape[0], widths[0], False), *level(0, widths[0])]
+    sides = _padding(shape, stride * 2 ** (len(widths) - 1))
     crop = Pad((-sides[0], -sides[1], -sides[2], -sides[3]))
-    return Network(Sequential((*layers, draw.conv(widths[0], shape[0], 3, 1, 1, 1.0), crop)), shape)
+    if stride == 1:
+        first = unit(shape[0], widths[0], False)
+    else:
+        first = [draw.conv(shape[0], widths[0], 2 * stride, stride, stride // 2), Activation(activation, alpha)]
+    layers = [Pad(sides), *first, *level(0, widths[0])]
+    if stride == 1:
+        last = draw.conv(widths[0], shape[0], 3, 1, 1, 1.0)
+    else:
+        last = draw.transposed(widths[0], shape[0], stride)
+    return Network(Sequential((*layers, last, crop)), shape)
+
+
+def conditioned(network: Network, sigmas: Sequence[float], size: float, form: str) -> Network:
+    """(4): f for the noise levels ``sigmas`` from g, for an energy of the form "inner" or "residual" and scale 1/2.
+
+    size: d, the root of the mean square of the data.  The result needs a time, ``at_time(network, t)``, t the level.
+
+    >>> at_time(conditioned(mlp((2, 8, 2)), (0.1, 1.0), 0.5, "inner"), 1).forward(np.zeros((3, 2)))[0].shape
+    (3, 2)
+    """
+    sigma, d = np.array(sigmas, np.float64), require_positive("size", size)
+    s = np.hypot(sigma, d)
+    skip = (sigma if require_choice("form", form, ("inner", "residual")) == "inner" else d) ** 2 / s**2
+    into, out = (TimeScale(tuple(factors.tolist())) for factors in (1.0 / s, sigma * d / s / skip))
+    layers = (Residual(Sequential((into, *network.layers.layers, out))), TimeScale(tuple(skip.tolist())))
+    return Network(Sequential(layers), network.input_shape)
 
 
 def _image_shape(image_shape) -> tuple[int, int, int]:

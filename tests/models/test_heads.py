@@ -12,7 +12,7 @@ import ebm_ref as er
 from ebm_ref.compile import set_num_threads
 from ebm_ref.errors import DomainError, ShapeError
 from ebm_ref.models import layers as nn
-from ebm_ref.models.record import flatten, leafwise, leaves
+from ebm_ref.models.record import flatten, leafwise, leaves, with_leaves
 
 
 @pytest.mark.parametrize("model", ENERGIES)
@@ -254,6 +254,7 @@ def test_networks_are_repeatable_and_their_shapes_are_as_announced():
     unet = er.nets.unet((1, 28, 28), (4, 6, 8))
     x = generic((2, 784), 11)
     assert unet.forward(x)[0].shape == (2, 784)
+    assert er.nets.unet((1, 28, 28), (4, 6), stride=2).forward(x)[0].shape == (2, 784)
     assert er.nets.unet((3, 5, 6), (2, 3), spectral_norm=True, dtype="float32").dtype == np.float32
 
 
@@ -266,6 +267,27 @@ def test_the_time_changes_the_energy():
     near(each, [early[0], late[1], early[2]], 1e-12)
     gradient = er.nets.at_time(model, 3.0).energy_gradient(x)
     assert leafwise(lambda p, g: p + g, model, gradient).network is not None
+
+
+@pytest.mark.parametrize("form", ["inner", "residual"])
+def test_a_conditioned_network_that_gives_nothing_is_the_normal_law_of_noisy_data(form):
+    """nets (4) with g = 0: x~ - dE/dx is d^2/s^2 x~ for "inner", the mean of x ~ N(0, d^2 I) given x~ (Wiener).
+
+    "residual": f is that mean, so dE/dx = (1 - d^2/s^2)^2 x~.  With the last bias of g alone, f = out bias + skip x.
+    """
+    d, sigmas = 0.6, (0.3, 2.0)
+    zero = leafwise(np.zeros_like, er.nets.mlp((2, 4, 2)))
+    x = generic((3, 2), 15)
+    bias = [0.7, -0.2]
+    shifted = with_leaves(zero, leaves(zero) | {"layers.layers.2.b": np.array(bias)})
+    for t, sigma in enumerate(sigmas):
+        s2 = sigma**2 + d**2
+        energy = er.NetworkEnergy(er.nets.conditioned(zero, sigmas, d, form), form, 0.5)
+        slope = sigma**2 / s2 if form == "inner" else (sigma**2 / s2) ** 2
+        near(-er.nets.at_time(energy, t).score(x), slope * x, 1e-14)
+        skip = (sigma**2 if form == "inner" else d**2) / s2
+        f = er.nets.at_time(er.nets.conditioned(shifted, sigmas, d, form), t).forward(x)[0]
+        near(f, skip * x + sigma * d / np.sqrt(s2) * np.array(bias), 1e-14)
 
 
 BAD = (
@@ -282,6 +304,9 @@ BAD = (
     (lambda: er.JointEnergy(MLP[3]).energy([[1.0, 2.0]], [3]), DomainError, "y: expected whole numbers from 0 to 2"),
     (lambda: er.nets.mlp((3,)), ShapeError, "sizes: expected at least (n_inputs, n_outputs), got (3,)"),
     (lambda: er.nets.unet((5, 5), (2,)), ShapeError, "image_shape: expected (channels, height, width), got (5, 5)"),
+    (lambda: er.nets.unet((1, 6, 6), (2,), stride=3), DomainError, "stride: expected 1 or an even number"),
+    (lambda: er.nets.conditioned(MLP[2], (0.1,), 0.0, "inner"), DomainError, "size: expected a positive number"),
+    (lambda: er.nets.conditioned(MLP[2], (0.1,), 1.0, "square"), DomainError, "form: expected one of 'inner'"),
     (lambda: er.nets.mlp((2, 1), dtype="float16"), DomainError, "dtype: expected one of 'float32', 'float64'"),
     (
         lambda: er.NetworkEnergy(TINY_UNET).energy(np.zeros((1, 15))),

@@ -181,6 +181,7 @@ def test_each_sample_has_its_own_time():
     for n, t in enumerate((0.0, 1.5, 4.0)):
         near(nn.at_time(bias, t).forward(x[n : n + 1])[0], together[n : n + 1], 1e-14)
     assert np.abs(together[0] - x[0] - together[2] + x[2]).max() > 0.1
+    near(nn.at_time(nn.TimeScale((0.5, 3.0)), [1, 0, 1]).forward(x)[0], [3.0 * x[0], 0.5 * x[1], 3.0 * x[2]], 1e-15)
 
 
 # records of records ---------------------------------------------------------------------------------------------------
@@ -227,6 +228,12 @@ BAD = (
         lambda: nn.TimeBias(np.ones((2, 1)), [0.0]).forward(np.ones((1, 1))),
         DomainError,
         "t: expected a time; bind one with er.nets.at_time(network, t)",
+    ),
+    (lambda: nn.TimeScale(()), ShapeError, "factors: expected a tuple of one or more numbers, got ()"),
+    (
+        lambda: nn.TimeScale((1.0, 2.0), 0.5).forward(np.ones((1, 1))),
+        DomainError,
+        "t: expected whole numbers from 0 to 1, got 0.5",
     ),
     (
         lambda: nn.ConvTranspose2d(np.ones((1, 1, 2, 2)), [0.0], 2, 0, 2),

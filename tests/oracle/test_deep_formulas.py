@@ -77,8 +77,10 @@ def test_wrong_use_and_broken_candidates():
 def test_a_time_embedding_is_a_function_of_x():
     W = np.round(np.cos(np.arange(8.0)).reshape(4, 2) * 64) / 64
     layers = [("conv", np.ones((2, 1, 1, 1)), np.zeros(2), 1, 0), ("time_bias", W, np.zeros(2), 3.0), ("silu",)]
-    case = cases.network([*layers, ("pad", (0, 1, 1, 0)), ("flatten",)], (1, 2, 1), "square")
+    scaled = [*layers, ("time_scale", (0.5, 2.0, -1.5, 4.0), 2.0), ("pad", (0, 1, 1, 0)), ("flatten",)]
+    case, other = (cases.network(given, (1, 2, 1), "square") for given in (scaled, [*layers, *scaled[4:]]))
     assert check_energy(model_of(case).energy, case).passed
+    assert not check_energy(model_of(other).energy, case).passed
 
 
 # energies that no reference is known of -------------------------------------------------------------------------------

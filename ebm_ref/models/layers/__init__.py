@@ -26,15 +26,15 @@ from ebm_ref.models.layers.group_norm import GroupNorm
 from ebm_ref.models.layers.linear import Flatten, Linear
 from ebm_ref.models.layers.resize import AvgPool, MaxPool, Pad, Upsample
 from ebm_ref.models.layers.spectral_norm import SpectralNorm, update_spectral_norms
-from ebm_ref.models.layers.time_bias import TimeBias, at_time, row_times
+from ebm_ref.models.layers.time_bias import TimeBias, TimeScale, at_time, row_times
 
 LAYERS = (
     Activation, AvgPool, Concat, Conv2d, ConvTranspose2d, Flatten, GroupNorm, Linear, MaxPool, Pad, Residual,
-    Sequential, SpectralNorm, TimeBias, Upsample,
+    Sequential, SpectralNorm, TimeBias, TimeScale, Upsample,
 )  # fmt: skip
 
 __all__ = (
     "LAYERS", "Activation", "AvgPool", "Concat", "Conv2d", "ConvTranspose2d", "Flatten", "GroupNorm", "Linear",
-    "MaxPool", "Pad", "Residual", "Sequential", "SpectralNorm", "TimeBias", "Upsample", "at_time", "numbers_made",
-    "row_times", "update_spectral_norms",
+    "MaxPool", "Pad", "Residual", "Sequential", "SpectralNorm", "TimeBias", "TimeScale", "Upsample", "at_time",
+    "numbers_made", "row_times", "update_spectral_norms",
 )  # fmt: skip

@@ -10,6 +10,7 @@ avg_pool, max_pool, upsample   means, largest numbers (the first of equals) and 
 pad             zeros: top, bottom, left, right
 concat, residual   with y = branch(x): channels of x, then those of y;  x + y
 time_bias       x[c] + sum_k e_k W_kc + b_c,  e = [sin(w_k t), cos(w_k t)], w_k = 10000^(-k/K)
+time_scale      x times the number t of the factors, t = 0, 1, ...
 spectral_linear linear with W/(u'Wv), u and v constants
 activation      silu z/(1 + e^-z); softplus log(1 + e^z); tanh; elu z or alpha(e^z - 1); leaky_relu z or alpha z
 energies        inner x.f; residual |x - f|^2; square |f|^2; scalar f; marginal -log sum_y e^(f_y); joint -f_y
@@ -186,6 +187,11 @@ def time_bias(x: Nested, W: Nested, b: Nested, t: float) -> Nested:
     return [affine(channel, 0.0, 1, 1, bias) for channel, bias in zip(x, biases, strict=True)]
 
 
+def time_scale(x: Nested, factors: tuple[float, ...], t: float) -> Nested:
+    """See the head."""
+    return each(lambda number: number * factors[int(t)], x)
+
+
 def added(x: Nested, y: Nested) -> Nested:
     """x + y, element by element."""
     return [added(a, b) for a, b in zip(x, y, strict=True)] if isinstance(x, list) else x + y
@@ -204,6 +210,7 @@ KINDS: dict[str, Callable[..., Nested]] = {
     "pad": pad,
     "flatten": flat,
     "time_bias": time_bias,
+    "time_scale": time_scale,
     "concat": lambda x, y: x + y,
     "residual": added,
 }

@@ -4,6 +4,7 @@ A layer is a tuple, its kind first:
     ("linear", W, b)                                ("spectral_linear", W, b, u, v)
     ("conv", W, b, stride, padding)                 ("conv_transpose", W, b, stride, padding, output_padding)
     ("group_norm", gain, shift, n_groups, eps)      ("time_bias", W, b, t)
+    ("time_scale", (c_0, c_1, ...), t)
     ("silu",) ("softplus",) ("tanh",) ("elu", alpha) ("leaky_relu", alpha)      ("flatten",)
     ("avg_pool", r) ("max_pool", r) ("upsample", r) ("pad", (top, bottom, left, right))
     ("concat", [layers]) ("residual", [layers])
@@ -31,7 +32,7 @@ DIMENSIONS = {
 }  # fmt: skip
 N_NUMBERS = {
     "linear": 0, "spectral_linear": 2, "conv": 2, "conv_transpose": 3, "group_norm": 2, "time_bias": 1, "avg_pool": 1,
-    "max_pool": 1, "upsample": 1, "pad": 1, "flatten": 0,
+    "max_pool": 1, "upsample": 1, "pad": 1, "flatten": 0, "time_scale": 2,
 }  # fmt: skip
 NAMES = {"group_norm": ("gain", "shift")}
 
@@ -69,6 +70,8 @@ def layer_of(given: Any) -> Layer:
         numbers = [tuple(np.asarray(v, dtype=np.float64).tolist()) for v in numbers]
     if kind == "pad":
         numbers = [tuple(int(v) for v in numbers[0])]
+    if kind == "time_scale":
+        numbers = [tuple(float(c) for c in numbers[0]), float(numbers[1])]
     return Layer(kind, tuple(arrays), tuple(numbers))
 
 
