@@ -80,6 +80,18 @@ def mixed_product_is_the_derivative(model) -> None:
         assert abs((leaves(got)[name] * d).sum() - slope(along)) <= 1e-7 * scale * np.linalg.norm(d)
 
 
+def score_matching_gradient_is_the_derivative(model) -> None:
+    """d/dtheta of sum_n w_n/2 |score(x_n) - t_n|^2, along a direction in each leaf."""
+    x, t, w = rows(model), generic((N, model.n_visible), 38), generic((N,), 39)
+    got = model.score_matching_gradient(x, t, w)
+    assert type(got) is type(model)
+    scale = max(np.linalg.norm(leaf) for leaf in leaves(got).values())
+    for name, d in directions(model).items():
+        away = lambda e, name=name, d=d: shifted(model, name, e * d).score(x) - t  # noqa: E731
+        along = lambda e, away=away: w @ (away(e) ** 2).sum(axis=1) / 2  # noqa: E731
+        assert abs((leaves(got)[name] * d).sum() - slope(along)) <= 1e-7 * scale * np.linalg.norm(d)
+
+
 def single_precision_agrees(model) -> None:
     """The float32 network gives float64 numbers close to those of the float64 one."""
     x, small = rows(model), model.astype("float32")
@@ -108,6 +120,7 @@ ENERGY_LAWS = (
     energy_gradient_is_the_derivative,
     hessian_vector_is_the_tangent_of_the_gradient,
     mixed_product_is_the_derivative,
+    score_matching_gradient_is_the_derivative,
     single_precision_agrees,
 )
 

@@ -55,6 +55,11 @@ class ConstantCotangent(Faithful):
         return self._like(self.network.rvjp(cache, r, f_bar, 0 * f_bar)[1])
 
 
+class ForgetsTheTarget(Faithful):
+    def score_matching_gradient(self, x, target, weights=None):
+        return super().score_matching_gradient(x, 0 * target, weights)
+
+
 class ReturnsSingle(Faithful):
     def energy_and_score(self, x):
         return tuple(part.astype(np.float32) for part in super().energy_and_score(x))
@@ -66,6 +71,7 @@ TWINS = (
     (laws_energies.energy_gradient_is_the_derivative, ForgetsTheWeights),
     (laws_energies.hessian_vector_is_the_tangent_of_the_gradient, GaussNewton),
     (laws_energies.mixed_product_is_the_derivative, ConstantCotangent),
+    (laws_energies.score_matching_gradient_is_the_derivative, ForgetsTheTarget),
     (laws_energies.single_precision_agrees, ReturnsSingle),
 )
 

@@ -65,9 +65,8 @@ def deep_energy(quantity, model, given):
     m = energy_of(model, {1: (len(x),), 3: (1, 3, 3)}[x.ndim] if "data" in given else declared_shape(model, x))
     if quantity == "deep_denoising_gradient":
         sigma, z = given["sigma"], given["z"]
-        noisy = given["data"] + sigma * z
-        r = -m.score(noisy) - z / sigma
-        return flat(m.mixed_product(noisy, r, np.full(len(z), sigma**2 / len(z))))
+        weights = np.full(len(z), sigma**2 / len(z))
+        return flat(m.score_matching_gradient(given["data"] + sigma * z, -z / sigma, weights))
     if quantity == "deep_class_log_probabilities":
         return m.class_log_probabilities(x[None])[0]
     y = {"y": [given["label"]]} if "label" in given else {}

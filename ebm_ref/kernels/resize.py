@@ -8,23 +8,39 @@ from __future__ import annotations
 
 import numpy as np
 
-from ebm_ref.compile import over_chains
+from ebm_ref.compile import jit, over_chains
 from ebm_ref.kernels.room import empty
+
+
+def repeat_row(short, r, q, row):
+    """(1) along one axis."""
+    for j in range(len(short)):
+        value = short[j] / q
+        for v in range(r):
+            row[r * j + v] = value
+
+
+def add_row(row, r, short):
+    """The terms of (2) in one row of y."""
+    for j in range(len(short)):
+        total = short[j]
+        for v in range(r):
+            total += row[r * j + v]
+        short[j] = total
+
+
+repeat_row, add_row = jit(repeat_row, inlined=True), jit(add_row, inlined=True)
 
 
 def repeat_image(n, x, r, q, y):
     """(1) of image n."""
     for c in range(x.shape[1]):
         for i in range(x.shape[2]):
-            short, first = x[n, c, i], y[n, c, r * i]
-            for j in range(len(short)):
-                value = short[j] / q
-                for v in range(r):
-                    first[r * j + v] = value
-            for u in range(1, r):
-                row = y[n, c, r * i + u]
-                for j in range(len(row)):
-                    row[j] = first[j]
+            for u in range(r):
+                if r == 2:
+                    repeat_row(x[n, c, i], 2, q, y[n, c, 2 * i + u])  # a constant, for vector instructions
+                else:
+                    repeat_row(x[n, c, i], r, q, y[n, c, r * i + u])
 
 
 def sum_image(n, y, r, q, x):
@@ -32,13 +48,13 @@ def sum_image(n, y, r, q, x):
     for c in range(x.shape[1]):
         for i in range(x.shape[2]):
             short = x[n, c, i]
+            for j in range(len(short)):
+                short[j] = 0.0
             for u in range(r):
-                row = y[n, c, r * i + u]
-                for j in range(len(short)):
-                    total = row[r * j] if u == 0 else short[j] + row[r * j]
-                    for v in range(1, r):
-                        total += row[r * j + v]
-                    short[j] = total
+                if r == 2:
+                    add_row(y[n, c, 2 * i + u], 2, short)
+                else:
+                    add_row(y[n, c, r * i + u], r, short)
             for j in range(len(short)):
                 short[j] /= q
 

@@ -14,7 +14,7 @@ import numpy as np
 
 LINE = 64  # bytes of a cache line
 SMALL = 2**15  # bytes, of which the allocator of NumPy takes good care itself
-MOST_KEPT = 2**26  # bytes that may lie idle
+MOST_KEPT = 2**28  # bytes that may lie idle; second derivatives of a U-Net leave 1.7e8 on two threads
 
 _lock = threading.RLock()  # a collection of garbage may give memory back while this thread is at it
 _idle: dict[int, list[_Block]] = {}
@@ -63,3 +63,13 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         first = memory.ctypes.data
         block = _Block(memory, first + -first % LINE, n)
     return np.asarray(_Loan(block, shape, dtype))
+
+
+def added(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x + y, of x's shape."""
+    return np.add(x, y, out=empty(x.shape, np.result_type(x, y)))
+
+
+def copied(x: np.ndarray) -> np.ndarray:
+    """x, contiguous."""
+    return np.positive(x, out=empty(x.shape, x.dtype))

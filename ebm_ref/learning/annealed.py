@@ -5,7 +5,7 @@ x~ = x + sigma_t z,  z ~ N(0, I),  sigma_0 < sigma_1 < ... < sigma_(L-1)
 (2) loss, t uniform: 1/2 mean_n w_t |r_n|^2,  r = dE/dx(x~, t)/sigma_t - z    score_matching (1) at each level
     w_t = 1 + sigma_t^2/spread^2: where data are N(centre, spread^2 I) the least |r|^2/d is 1/w_t, so every level counts
     alike; with w = 1 large levels, which decide what an image shows, would hardly count        [Karras et al. 2022]
-(3) dL/dtheta = mean_n d/dtheta [ w_t r_n . dE/dx(x~_n, t_n)/sigma_t ], r held constant          (mixed_product)
+(3) dL/dtheta = mean_n w_t d/dtheta |score(x~_n, t_n) + sigma_t z_n|^2/(2 sigma_t^2), score = -dE/dx
 (4) Tweedie: E[x | x~] = x~ - dE/dx(x~, t)
 Drawing: x ~ N(centre, (spread^2 + sigma_(L-1)^2) I), then for t = L-1 ... 0
 (5) k steps of ULA at temperature 1 on (1), step c sigma_t^2; exact as c -> 0
@@ -56,23 +56,28 @@ class AnnealedScoreMatching:
         """Nothing is carried."""
         return np.zeros((0, 0))
 
-    def residual(self, model, rows: np.ndarray, seed: int, purpose: str, update: int):
-        """(the model at the times of the rows, x~, r, sigma_t (n, 1)): (2)."""
+    def noisy(self, model, rows: np.ndarray, seed: int, purpose: str, update: int):
+        """(the model at the times of the rows, x~, z, sigma_t (n, 1)) of (2)."""
         t = (Stream(seed, "diffusion_time").uniform(update, (len(rows), 1))[:, 0] * len(self.sigmas)).astype(np.int64)
         sigma, z = np.array(self.sigmas)[t, None], Stream(seed, purpose).normal(update, rows.shape)
-        noisy, bound = rows + sigma * z, at_time(model, t)
-        return bound, noisy, -bound.score(noisy) / sigma - z, sigma
+        return at_time(model, t), rows + sigma * z, z, sigma
 
     def estimate(self, model, rows, chains=None, seed: int = 0, update: int = 0):
         """Minus (3) at one batch."""
-        bound, noisy, r, sigma = self.residual(model, rows, seed, "data_noise", update)
-        gradient = bound.mixed_product(noisy, r, (self.weight(sigma) / sigma)[:, 0] / len(rows))
+        bound, noisy, z, sigma = self.noisy(model, rows, seed, "data_noise", update)
+        weights = (self.weight(sigma) / sigma**2)[:, 0] / len(rows)
+        gradient = bound.score_matching_gradient(noisy, -sigma * z, weights)  # (3)
         return at_time_of(model, leafwise(np.negative, gradient)), chains
 
     def measure(self, model, data: np.ndarray, chains: np.ndarray, seed: int) -> dict[str, float]:
         """The loss (2) on the first rows."""
-        _, _, r, sigma = self.residual(model, data[:MONITORED], seed, "monitor", 0)
-        return {"denoising_loss": float(0.5 * (self.weight(sigma) * r * r).sum(axis=1).mean())}
+        return {"denoising_loss": self.loss(model, data[:MONITORED], seed, "monitor", 0)}
+
+    def loss(self, model, rows: np.ndarray, seed: int, purpose: str, update: int) -> float:
+        """(2)."""
+        bound, noisy, z, sigma = self.noisy(model, rows, seed, purpose, update)
+        r = -bound.score(noisy) / sigma - z
+        return float(0.5 * (self.weight(sigma) * r * r).sum(axis=1).mean())
 
     def weight(self, sigma):
         """w_t of (2)."""

@@ -2,7 +2,7 @@
 
 denoising, x~ = x + sigma z, z ~ N(0, I):
 (1) L = (sigma^2/2) mean_n |r_n|^2,    r = dE/dx(x~) - z/sigma          since the score of N(x, sigma^2) is -z/sigma
-(2) dL/dtheta = sigma^2 mean_n d/dtheta [ r_n . dE/dx(x~_n) ], r held constant           (mixed_product)
+(2) dL/dtheta = sigma^2 mean_n d/dtheta [ r_n . dE/dx(x~_n) ], r held constant           (score_matching_gradient)
     Its minimum over all functions is the score of the smoothed density p * N(0, sigma^2), and there
 (3) E|sigma r|^2 = d - sigma^2 E|grad log p_sigma|^2 > 0: a loss that falls below means a mistake.
 (4) Tweedie: E[x|x~] = x~ - sigma^2 dE/dx(x~) at the minimum
@@ -38,18 +38,16 @@ class DenoisingScoreMatching:
 
     def estimate(self, model, rows, chains=None, seed: int = 0, update: int = 0):
         """Minus (2) at one batch."""
-        noisy, r = self._residual(model, rows, Stream(seed, "data_noise").normal(update, rows.shape))
-        gradient = model.mixed_product(noisy, r, np.full(len(rows), self.sigma**2 / len(rows)))  # (2)
+        z = Stream(seed, "data_noise").normal(update, rows.shape)
+        weights = np.full(len(rows), self.sigma**2 / len(rows))
+        gradient = model.score_matching_gradient(rows + self.sigma * z, -z / self.sigma, weights)  # (2)
         return leafwise(np.negative, gradient), chains
 
     def loss(self, model, data, seed: int) -> float:
         """(1) with noise of the purpose "monitor"."""
-        _, r = self._residual(model, data, Stream(seed, "monitor").normal(0, data.shape))
+        z = Stream(seed, "monitor").normal(0, data.shape)
+        r = -model.score(data + self.sigma * z) - z / self.sigma
         return float(0.5 * self.sigma**2 * (r * r).sum(axis=1).mean())
-
-    def _residual(self, model, x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        noisy = x + self.sigma * z
-        return noisy, -model.score(noisy) - z / self.sigma  # (1)
 
     def measure(self, model, data: np.ndarray, chains: np.ndarray, seed: int) -> dict[str, float]:
         """The loss (1) on the first rows."""
@@ -63,7 +61,7 @@ class DenoisingScoreMatching:
 def denoising_score_matching(sigma: float) -> DenoisingScoreMatching:
     """Denoising score matching at one noise level ``sigma`` (units of x): learns p smoothed by N(0, sigma^2).
 
-    For models with ``score`` and ``mixed_product``: NetworkEnergy, JointEnergy.                        [Vincent 2011]
+    For models with ``score`` and ``score_matching_gradient``: NetworkEnergy, JointEnergy.              [Vincent 2011]
     """
     return DenoisingScoreMatching(require_positive("sigma", sigma))
 

@@ -17,18 +17,17 @@ lecture has c = 1, others 1/2.  The base measure |x|^2/(2 s0^2) makes Z finite w
     by theta and along r commute, it is the tangent of (2) along x_dot = r.  Denoising score matching needs it.
 (5) JEM: log p(x, y) = f_y(x) - log Z,  p(y|x) = softmax(f),  log p(x) = LSE(f) - log Z
     d/dtheta of -log p(y|x) = (df/dtheta)'(pi - e_y)
+(6) score matching: d/dtheta sum_n w_n/2 |s(x_n) - t_n|^2, s = -dE/dx, is (4) with r = t + dE/dx
 """
 
 from __future__ import annotations
 
-import functools
 import os
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import log_softmax, logsumexp, softmax
 
-from ebm_ref.compile import over_blocks
 from ebm_ref.errors import (
     DomainError,
     ShapeError,
@@ -38,6 +37,7 @@ from ebm_ref.errors import (
     require_positive,
     require_shape,
 )
+from ebm_ref.models import derivatives
 from ebm_ref.models import record as records
 from ebm_ref.models.record import record
 
@@ -141,7 +141,7 @@ class NetworkEnergy:
 
     def energy(self, x) -> np.ndarray:
         """E(x) in nats, (batch,)."""
-        return _energy(self, self.network.rows("x", x), self._head)
+        return derivatives.energy(self, self.network.rows("x", x), self._head)
 
     joint_energy = energy
     free_energy = energy
@@ -152,19 +152,23 @@ class NetworkEnergy:
 
     def energy_and_score(self, x) -> tuple[np.ndarray, np.ndarray]:
         """(E, -dE/dx) from one forward and one pullback."""
-        return _energy_and_score(self, self.network.rows("x", x), self._head)
+        return derivatives.energy_and_score(self, self.network.rows("x", x), self._head)
 
     def energy_gradient(self, x, weights=None) -> NetworkEnergy:
         """(2): sum_n weights_n dE(x_n)/dtheta, a record; weights default to ones."""
-        return self._like(_energy_gradient(self, x, weights, self._head))
+        return self._like(derivatives.energy_gradient(self, x, weights, self._head))
 
     def hessian_vector(self, x, u) -> np.ndarray:
         """(3): (d^2 E/dx^2) u, row by row, (batch, n_visible)."""
-        return _hessian_vector(self, x, u, self._head)
+        return derivatives.hessian_vector(self, x, u, self._head)
 
     def mixed_product(self, x, r, weights=None) -> NetworkEnergy:
         """(4): d/dtheta sum_n weights_n r_n.dE/dx(x_n), r constant; a record."""
-        return self._like(_mixed_product(self, x, r, weights, self._head))
+        return self._like(derivatives.mixed_product(self, x, r, weights, self._head))
+
+    def score_matching_gradient(self, x, target, weights=None) -> NetworkEnergy:
+        """(6): d/dtheta sum_n weights_n/2 |score(x_n) - target_n|^2; a record."""
+        return self._like(derivatives.score_matching_gradient(self, x, target, weights, self._head))
 
     def tempered(self, beta: float) -> NetworkEnergy:
         """The law p^beta, beta > 0: beta E."""
@@ -246,7 +250,7 @@ class JointEnergy:
     def energy(self, x, y=None) -> np.ndarray:
         """E(x), or E(x, y), in nats, (batch,)."""
         x = self.network.rows("x", x)
-        return _energy(self, x, self._heads(y, len(x)))
+        return derivatives.energy(self, x, self._heads(y, len(x)))
 
     def joint_energy(self, x) -> np.ndarray:
         """E(x), (batch,): rows hold no class."""
@@ -261,11 +265,11 @@ class JointEnergy:
     def energy_and_score(self, x, y=None) -> tuple[np.ndarray, np.ndarray]:
         """(E, -dE/dx) from one forward and one pullback."""
         x = self.network.rows("x", x)
-        return _energy_and_score(self, x, self._heads(y, len(x)))
+        return derivatives.energy_and_score(self, x, self._heads(y, len(x)))
 
     def energy_gradient(self, x, weights=None, y=None) -> JointEnergy:
         """(2): sum_n weights_n dE/dtheta, a record; weights default to ones."""
-        return self._like(_energy_gradient(self, x, weights, self._heads(y, len(np.asarray(x)))))
+        return self._like(derivatives.energy_gradient(self, x, weights, self._heads(y, len(np.asarray(x)))))
 
     def cross_entropy_gradient(self, x, y, weights=None) -> JointEnergy:
         """(5): sum_n weights_n d/dtheta of -log p(y_n|x_n), a record."""
@@ -276,15 +280,20 @@ class JointEnergy:
             f_bar[np.arange(len(f)), y[n]] -= 1.0
             return Head(None, f_bar, 0.0, None)
 
-        return self._like(_energy_gradient(self, x, weights, head))
+        return self._like(derivatives.energy_gradient(self, x, weights, head))
 
     def hessian_vector(self, x, u, y=None) -> np.ndarray:
         """(3): (d^2 E/dx^2) u, row by row, (batch, n_visible)."""
-        return _hessian_vector(self, x, u, self._heads(y, len(np.asarray(x))))
+        return derivatives.hessian_vector(self, x, u, self._heads(y, len(np.asarray(x))))
 
     def mixed_product(self, x, r, weights=None, y=None) -> JointEnergy:
         """(4): d/dtheta sum_n weights_n r_n.dE/dx(x_n), r constant; a record."""
-        return self._like(_mixed_product(self, x, r, weights, self._heads(y, len(np.asarray(x)))))
+        return self._like(derivatives.mixed_product(self, x, r, weights, self._heads(y, len(np.asarray(x)))))
+
+    def score_matching_gradient(self, x, target, weights=None, y=None) -> JointEnergy:
+        """(6): d/dtheta sum_n weights_n/2 |score(x_n) - target_n|^2; a record."""
+        head = self._heads(y, len(np.asarray(x)))
+        return self._like(derivatives.score_matching_gradient(self, x, target, weights, head))
 
     def astype(self, dtype) -> JointEnergy:
         """The same energy computed in "float32" or "float64"."""
@@ -310,9 +319,6 @@ class JointEnergy:
         return JointEnergy(network, self.base)
 
 
-# (1) to (4), for any head(n, x, f) of the rows n, a slice; blocks of rows go through the network together ------------
-
-
 def _scaled(head: Head, c: float) -> Head:
     return Head(
         c * head.e,
@@ -320,85 +326,3 @@ def _scaled(head: Head, c: float) -> Head:
         c * head.x_bar,
         lambda x_dot, f_dot: tuple(c * part for part in head.dots(x_dot, f_dot)),
     )
-
-
-def _base(model, x):
-    """(|x|^2/(2 s0^2), its derivative), zero without a base measure."""
-    if model.base is None:
-        return 0.0, 0.0
-    return (x * x).sum(axis=1) / (2 * model.base**2), x / model.base**2
-
-
-def _energy(model, x, head) -> np.ndarray:
-    def part(n):
-        return head(n, x[n], model.network.of_rows(n).forward(x[n])[0]).e + _base(model, x[n])[0]
-
-    return np.concatenate(over_blocks(part, len(x), model.network.block))
-
-
-def _energy_and_score(model, x, head) -> tuple[np.ndarray, np.ndarray]:
-    def part(n):
-        network = model.network.of_rows(n)
-        f, cache = network.forward(x[n])
-        line = head(n, x[n], f)
-        base, slope = _base(model, x[n])
-        return line.e + base, -(line.x_bar + network.pullback(cache, line.f_bar) + slope)  # (1)
-
-    energies, scores = zip(*over_blocks(part, len(x), model.network.block), strict=True)
-    return np.concatenate(energies), np.concatenate(scores)
-
-
-def _weights(weights, n: int) -> np.ndarray:
-    """(n, 1)."""
-    w = np.ones(n) if weights is None else as_float_array("weights", weights)
-    require_shape("weights", w, n)
-    return w[:, None]
-
-
-def _energy_gradient(model, x, weights, head):
-    x = model.network.rows("x", x)
-    w = _weights(weights, len(x))
-
-    def part(n):
-        network = model.network.of_rows(n)
-        f, cache = network.forward(x[n])
-        return network.vjp(cache, w[n] * head(n, x[n], f).f_bar)[1]  # (2)
-
-    return _summed(model, over_blocks(part, len(x), model.network.block))
-
-
-def _summed(model, gradients):
-    """The sum over the blocks of rows, in their order."""
-    total = functools.reduce(lambda one, other: records.leafwise(np.add, one, other), gradients)
-    return records.leafwise(lambda own, bar: bar, model.network, total)  # with the times of all rows
-
-
-def _tangents(model, x, x_dot, head, w, n):
-    """(x_bar_dot, those of rvjp) of (3) and (4), of the rows n."""
-    network = model.network.of_rows(n)
-    f, cache = network.forward(x[n])
-    line, (f_dot, trail) = head(n, x[n], f), network.tangents(cache, x_dot[n])
-    f_bar_dot, x_bar_dot = line.dots(x_dot[n], f_dot)
-    return x_bar_dot, network.pullbacks(cache, trail, w[n] * line.f_bar, w[n] * f_bar_dot)[1:]
-
-
-def _hessian_vector(model, x, u, head) -> np.ndarray:
-    x, u = model.network.rows("x", x), model.network.rows("u", u)
-    require_shape("u", u, *x.shape)
-
-    def part(n):
-        x_bar_dot, (pulled, _) = _tangents(model, x, u, head, _weights(None, len(x)), n)
-        return x_bar_dot + pulled + _base(model, u[n])[1]  # (3)
-
-    return np.concatenate(over_blocks(part, len(x), model.network.block))
-
-
-def _mixed_product(model, x, r, weights, head):
-    x, r = model.network.rows("x", x), model.network.rows("r", r)
-    require_shape("r", r, *x.shape)
-    w = _weights(weights, len(x))
-
-    def part(n):
-        return _tangents(model, x, r, head, w, n)[1][1]  # (4)
-
-    return _summed(model, over_blocks(part, len(x), model.network.block))

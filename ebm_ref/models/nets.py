@@ -148,18 +148,22 @@ class Network:
 
     def rvjp(self, cache, x_dot, y_bar, y_bar_dot):
         """(x_bar_dot, gradient_dot)."""
-        return self.pullbacks(cache, self.tangents(cache, x_dot)[1], y_bar, y_bar_dot)[1:]
+        return self.rvjp_from(cache, self.tangents(cache, x_dot)[1], self.cotangents(cache, y_bar)[1], y_bar_dot)
 
     def tangents(self, cache, x_dot):
-        """(y_dot, trail)."""
-        y_dot, trail = graph.tangents(self.layers, cache[1], self._in(x_dot))
-        return _out(y_dot), trail
+        """(y_dot, dots)."""
+        y_dot, dots = graph.tangents(self.layers, cache[1], self._in(x_dot))
+        return _out(y_dot), dots
 
-    def pullbacks(self, cache, trail, y_bar, y_bar_dot):
-        """(x_bar, x_bar_dot, gradient_dot)."""
-        bars = (self._cotangent(cache, bar) for bar in (y_bar, y_bar_dot))
-        x_bar, x_bar_dot, gradient = graph.pullbacks(self.layers, cache[1], trail, *bars)
-        return _out(x_bar), _out(x_bar_dot), Network(gradient, self.input_shape)
+    def cotangents(self, cache, y_bar):
+        """(x_bar, bars)."""
+        x_bar, bars = graph.cotangents(self.layers, cache[1], self._cotangent(cache, y_bar))
+        return _out(x_bar), bars
+
+    def rvjp_from(self, cache, dots, bars, y_bar_dot):
+        """(x_bar_dot, gradient_dot)."""
+        x_bar_dot, gradient = graph.rvjp_from(self.layers, cache[1], dots, bars, self._cotangent(cache, y_bar_dot))
+        return _out(x_bar_dot), Network(gradient, self.input_shape)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write an ``.npz`` file that ``ebm_ref.load`` reads back bit for bit."""

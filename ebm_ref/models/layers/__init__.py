@@ -10,10 +10,11 @@ derivative of a number L by the thing), ``_dot`` a tangent (the derivative of th
     rvjp(cache, x_dot, y_bar, y_bar_dot) -> (x_bar_dot, gradient_dot), the tangent of vjp along (x_dot, y_bar_dot)
     output_shape(shape) -> shape, both without the batch; raises ShapeError where the layer does not fit
 
-Layers made of layers have the two ways of rvjp one by one, or nested ones would go them again and again:
+Layers made of layers, and networks, go the ways of rvjp one by one, so that nested layers go each of them once:
 
-    tangents(cache, x_dot) -> (y_dot, trail)
-    pullbacks(cache, trail, y_bar, y_bar_dot) -> (x_bar, x_bar_dot, gradient_dot)
+    tangents(cache, x_dot) -> (y_dot, dots)
+    cotangents(cache, y_bar) -> (x_bar, bars)
+    rvjp_from(cache, dots, bars, y_bar_dot) -> (x_bar_dot, gradient_dot)
 
 Layers compute in the precision of their input.  Networks of layers: ``ebm_ref.models.nets``.
 """

@@ -3,7 +3,7 @@
 Sequential  y = f_L(... f_1(x))      (1) tangents run through f_1 ... f_L, cotangents through f_L ... f_1 (chain rule)
                                      (2) the tangent of the vjp needs at each layer its x_dot (forward) and y_bar
                                          (backward): x_bar_dot, theta_bar_dot = rvjp_l(x_dot_l, y_bar_l, y_bar_dot_l)
-                                         ``tangents`` keeps the x_dot of all layers, ``pullbacks`` takes y_bar along
+                                         ``tangents`` and ``cotangents`` keep those of all layers for ``rvjp_from``
 Residual    y = x + f(x)             (3) x_bar = y_bar + vjp_f(y_bar);  likewise y_dot and x_bar_dot
 Concat      y = [x, f(x)] along the channels, axis 1
                                      (4) y_bar = [p, q]:  x_bar = p + vjp_f(q);  y_dot = [x_dot, jvp_f(x_dot)]
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ebm_ref.errors import ShapeError
-from ebm_ref.kernels.room import empty
+from ebm_ref.kernels.room import added, copied, empty
 from ebm_ref.models import record as records
 from ebm_ref.models.record import record
 
@@ -69,23 +69,31 @@ class Sequential:
 
     def rvjp(self, cache, x_dot, y_bar, y_bar_dot):
         """(2) (x_bar_dot, gradient_dot)."""
-        return self.pullbacks(cache, self.tangents(cache, x_dot)[1], y_bar, y_bar_dot)[1:]
+        return self.rvjp_from(cache, self.tangents(cache, x_dot)[1], self.cotangents(cache, y_bar)[1], y_bar_dot)
 
     def tangents(self, cache, x_dot):
-        """(y_dot, trail)."""
-        trail = []
+        """(y_dot, dots)."""
+        dots = []
         for layer, kept in zip(self.layers, cache, strict=True):
-            x_dot, step = tangents(layer, kept, x_dot)
-            trail.append(step)
-        return x_dot, tuple(trail)
+            x_dot, dot = tangents(layer, kept, x_dot)
+            dots.append(dot)
+        return x_dot, tuple(dots)
 
-    def pullbacks(self, cache, trail, y_bar, y_bar_dot):
-        """(2) (x_bar, x_bar_dot, gradient_dot)."""
+    def cotangents(self, cache, y_bar):
+        """(x_bar, bars)."""
+        bars = []
+        for layer, kept in zip(reversed(self.layers), reversed(cache), strict=True):
+            y_bar, bar = cotangents(layer, kept, y_bar)
+            bars.append(bar)
+        return y_bar, tuple(reversed(bars))
+
+    def rvjp_from(self, cache, dots, bars, y_bar_dot):
+        """(2) (x_bar_dot, gradient_dot)."""
         gradients = []
-        for layer, kept, step in zip(reversed(self.layers), reversed(cache), reversed(trail), strict=True):
-            y_bar, y_bar_dot, gradient = pullbacks(layer, kept, step, y_bar, y_bar_dot)
+        for layer, kept, dot, bar in zip(*map(reversed, (self.layers, cache, dots, bars)), strict=True):
+            y_bar_dot, gradient = rvjp_from(layer, kept, dot, bar, y_bar_dot)
             gradients.append(gradient)
-        return y_bar, y_bar_dot, Sequential(tuple(reversed(gradients)))
+        return y_bar_dot, Sequential(tuple(reversed(gradients)))
 
 
 @record
@@ -110,16 +118,16 @@ class Residual:
     def forward(self, x):
         """(y, cache)."""
         y, cache = self.branch.forward(x)
-        return x + y, cache
+        return added(x, y), cache
 
     def pullback(self, cache, y_bar):
         """(3) x_bar."""
-        return y_bar + self.branch.pullback(cache, y_bar)
+        return added(y_bar, self.branch.pullback(cache, y_bar))
 
     def vjp(self, cache, y_bar):
         """(x_bar, gradient): (3)."""
         x_bar, gradient = self.branch.vjp(cache, y_bar)
-        return y_bar + x_bar, Residual(gradient)
+        return added(y_bar, x_bar), Residual(gradient)
 
     def jvp(self, cache, x_dot):
         """(3) y_dot."""
@@ -127,17 +135,22 @@ class Residual:
 
     def rvjp(self, cache, x_dot, y_bar, y_bar_dot):
         """(3) (x_bar_dot, gradient_dot)."""
-        return self.pullbacks(cache, self.tangents(cache, x_dot)[1], y_bar, y_bar_dot)[1:]
+        return self.rvjp_from(cache, self.tangents(cache, x_dot)[1], self.cotangents(cache, y_bar)[1], y_bar_dot)
 
     def tangents(self, cache, x_dot):
-        """(y_dot, trail)."""
-        y_dot, trail = tangents(self.branch, cache, x_dot)
-        return x_dot + y_dot, trail
+        """(y_dot, dots)."""
+        y_dot, dots = tangents(self.branch, cache, x_dot)
+        return added(x_dot, y_dot), dots
 
-    def pullbacks(self, cache, trail, y_bar, y_bar_dot):
-        """(3) (x_bar, x_bar_dot, gradient_dot)."""
-        x_bar, x_bar_dot, gradient = pullbacks(self.branch, cache, trail, y_bar, y_bar_dot)
-        return y_bar + x_bar, y_bar_dot + x_bar_dot, Residual(gradient)
+    def cotangents(self, cache, y_bar):
+        """(x_bar, bars)."""
+        x_bar, bars = cotangents(self.branch, cache, y_bar)
+        return added(y_bar, x_bar), bars
+
+    def rvjp_from(self, cache, dots, bars, y_bar_dot):
+        """(3) (x_bar_dot, gradient_dot)."""
+        x_bar_dot, gradient = rvjp_from(self.branch, cache, dots, bars, y_bar_dot)
+        return added(y_bar_dot, x_bar_dot), Residual(gradient)
 
 
 @record
@@ -167,13 +180,13 @@ class Concat:
     def pullback(self, cache, y_bar):
         """(4) x_bar."""
         n, inner = cache
-        return y_bar[:, :n] + self.branch.pullback(inner, np.ascontiguousarray(y_bar[:, n:]))
+        return added(y_bar[:, :n], self.branch.pullback(inner, copied(y_bar[:, n:])))
 
     def vjp(self, cache, y_bar):
         """(x_bar, gradient): (4)."""
         n, inner = cache
-        x_bar, gradient = self.branch.vjp(inner, np.ascontiguousarray(y_bar[:, n:]))
-        return y_bar[:, :n] + x_bar, Concat(gradient)
+        x_bar, gradient = self.branch.vjp(inner, copied(y_bar[:, n:]))
+        return added(y_bar[:, :n], x_bar), Concat(gradient)
 
     def jvp(self, cache, x_dot):
         """(4) y_dot."""
@@ -181,31 +194,42 @@ class Concat:
 
     def rvjp(self, cache, x_dot, y_bar, y_bar_dot):
         """(4) (x_bar_dot, gradient_dot)."""
-        return self.pullbacks(cache, self.tangents(cache, x_dot)[1], y_bar, y_bar_dot)[1:]
+        return self.rvjp_from(cache, self.tangents(cache, x_dot)[1], self.cotangents(cache, y_bar)[1], y_bar_dot)
 
     def tangents(self, cache, x_dot):
-        """(y_dot, trail)."""
-        y_dot, trail = tangents(self.branch, cache[1], x_dot)
-        return _joined(x_dot, y_dot), trail
+        """(y_dot, dots)."""
+        y_dot, dots = tangents(self.branch, cache[1], x_dot)
+        return _joined(x_dot, y_dot), dots
 
-    def pullbacks(self, cache, trail, y_bar, y_bar_dot):
-        """(4) (x_bar, x_bar_dot, gradient_dot)."""
+    def cotangents(self, cache, y_bar):
+        """(4) (x_bar, bars)."""
         n, inner = cache
-        q, q_dot = (np.ascontiguousarray(part[:, n:]) for part in (y_bar, y_bar_dot))
-        x_bar, x_bar_dot, gradient = pullbacks(self.branch, inner, trail, q, q_dot)
-        return y_bar[:, :n] + x_bar, y_bar_dot[:, :n] + x_bar_dot, Concat(gradient)
+        x_bar, bars = cotangents(self.branch, inner, copied(y_bar[:, n:]))
+        return added(y_bar[:, :n], x_bar), bars
+
+    def rvjp_from(self, cache, dots, bars, y_bar_dot):
+        """(4) (x_bar_dot, gradient_dot)."""
+        n, inner = cache
+        x_bar_dot, gradient = rvjp_from(self.branch, inner, dots, bars, copied(y_bar_dot[:, n:]))
+        return added(y_bar_dot[:, :n], x_bar_dot), Concat(gradient)
+
+
+# of any layer: one without layers within keeps x_dot and y_bar themselves ---------------------------------------------
 
 
 def tangents(layer: Any, cache: Any, x_dot: Any) -> tuple[Any, Any]:
-    """(y_dot, what ``pullbacks`` needs of the way there): of a layer without layers within, x_dot itself."""
+    """(y_dot, dots): ``jvp``, and what ``rvjp_from`` needs of the way there."""
     return layer.tangents(cache, x_dot) if hasattr(layer, "tangents") else (layer.jvp(cache, x_dot), x_dot)
 
 
-def pullbacks(layer: Any, cache: Any, trail: Any, y_bar: Any, y_bar_dot: Any) -> tuple[Any, Any, Any]:
-    """(x_bar, x_bar_dot, gradient_dot): ``pullback`` and ``rvjp``, each layer once on a way back."""
-    if hasattr(layer, "pullbacks"):
-        return layer.pullbacks(cache, trail, y_bar, y_bar_dot)
-    return (layer.pullback(cache, y_bar), *layer.rvjp(cache, trail, y_bar, y_bar_dot))
+def cotangents(layer: Any, cache: Any, y_bar: Any) -> tuple[Any, Any]:
+    """(x_bar, bars): ``pullback``, and what ``rvjp_from`` needs of the way back."""
+    return layer.cotangents(cache, y_bar) if hasattr(layer, "cotangents") else (layer.pullback(cache, y_bar), y_bar)
+
+
+def rvjp_from(layer: Any, cache: Any, dots: Any, bars: Any, y_bar_dot: Any) -> tuple[Any, Any]:
+    """(x_bar_dot, gradient_dot): ``rvjp``."""
+    return (layer.rvjp_from if hasattr(layer, "rvjp_from") else layer.rvjp)(cache, dots, bars, y_bar_dot)
 
 
 def _joined(x: np.ndarray, y: np.ndarray) -> np.ndarray:

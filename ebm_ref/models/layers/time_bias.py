@@ -16,6 +16,7 @@ import dataclasses
 import numpy as np
 
 from ebm_ref.errors import DomainError, ShapeError, as_float_array, require_finite, require_shape
+from ebm_ref.kernels.room import added
 from ebm_ref.models import record as records
 from ebm_ref.models.record import record
 
@@ -52,7 +53,7 @@ class TimeBias:
     def forward(self, x):
         """(y, cache)."""
         e = self.embedding(len(x))
-        return x + (e @ self.W + self.b).reshape(*x.shape[:2], *(1,) * (x.ndim - 2)), e
+        return added(x, (e @ self.W + self.b).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))), e
 
     def pullback(self, cache, y_bar):
         """(2) x_bar."""
