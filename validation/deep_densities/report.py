@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from validation.deep_densities.runs import DENOISING, LAWS, METHODS, SPAN, name_of, picture
+from validation.deep_densities.runs import DENOISING, LAWS, METHODS, RECOVERY, SPAN, name_of, picture
 
 HERE = Path(__file__).parent.parent
 PAGE, FIGURE, NUMBERS = HERE / "DEEP_DENSITIES.md", "figures/deep_densities.png", HERE / "figures/deep_densities.json"
@@ -85,14 +85,29 @@ def table(rows: list[dict[str, Any]], found: dict[str, dict[str, float]]) -> str
         if who == DENOISING:
             texts = [number(median([run.get("kl_smoothed") for run in each])) for each in runs.values()]
             lines.append("| - to the smoothed density, which it learns | " + " | ".join(texts) + " | |")
+        if who == RECOVERY:
+            lines += recovery_lines(runs, found)
     for key, title in (("smoothed", "*the smoothed density itself*"), ("normal", "*one normal law*")):
         lines.append(f"| {title} | " + " | ".join(number(found[law][key]) for law in LAWS) + " | |")
     return "\n".join(lines) + "\n\n" + chains_table(rows, found)
 
 
+def recovery_lines(runs: dict[str, list[dict[str, Any]]], found: dict[str, dict[str, float]]) -> list[str]:
+    """(3) of runs.py: where the KL of diffusion recovery comes from; medians of each part."""
+    split: dict[str, list[float | None]] = {"smoothing, noise .01": [], "seen by its objective": [], "not seen": []}
+    for law, each in runs.items():
+        least, whole = found[law]["least_noise"], [run for run in each if run.get("kl") is not None]
+        split["smoothing, noise .01"].append(least)
+        split["seen by its objective"].append(median([run["kl"] - run["kl_blurred"] - least for run in whole]))
+        split["not seen"].append(median([run["kl_blurred"] for run in whole]))
+    return [
+        f"| - {title} | " + " | ".join(number(value) for value in values) + " | |" for title, values in split.items()
+    ]
+
+
 def chains_table(rows: list[dict[str, Any]], found: dict[str, dict[str, float]]) -> str:
     """Markdown: how far the states of the buffer are from the truth."""
-    lines = ["| states of the buffer | " + " | ".join(LAWS) + " |", "|---" * (len(LAWS) + 1) + "|"]
+    lines = ["| states of the buffer, or drawn (recovery) | " + " | ".join(LAWS) + " |", "|---" * (len(LAWS) + 1) + "|"]
     for who in METHODS:
         runs = [own(rows, law, who) for law in LAWS]
         if all("chains" in middle(each) for each in runs):
