@@ -78,7 +78,7 @@ METHODS: dict[str, tuple[Callable[[], Any], int, int, float, float, float | None
     LIKELIHOOD: (lambda: er.exact_gradient(box=(-4, 4), n=64), 800, 256, 1.5e-2, 0.9, None),
     CHAINS: (lambda: er.langevin_cd(lambda m: er.ula(m, ETA), 20, buffer_size=4096), 1600, 256, 2e-2, 0.9, None),
     DENOISING: (lambda: er.denoising_score_matching(SIGMA), 1000, 512, 5e-3, 0.9, None),
-    RECOVERY: (lambda: er.recovery(10, SCHEDULE), 640, 256, 4e-3, 0.9, 1.0),
+    RECOVERY: (lambda: er.recovery(40, SCHEDULE), 640, 256, 1.5e-2, 0.9, 1.0),
     PRESETS["uva"]: (preset("uva", 60), 240, 128, 1e-3, 0.0, 0.1),
     PRESETS["jem"]: (preset("jem", 20), 640, 128, 1e-3, 0.9, None),
     PRESETS["igebm"]: (preset("igebm", 60), 240, 128, 1e-3, 0.0, None),
