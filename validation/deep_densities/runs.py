@@ -99,18 +99,34 @@ def frame(recipe: str | None) -> tuple[float, float]:
     return -SPAN - width * left, width
 
 
+def kept(law: str, who: str, seed: int) -> dict[str, Any] | None:
+    """What a run with the settings of today left in the scratch folder."""
+    path = file_of(law, who, seed)
+    if not path.exists() or (found := json.loads(path.read_text()))["settings"] != settings_of(who):
+        return None
+    return {**found["row"], "picture": np.array(found["picture"]) if found["picture"] else None}
+
+
+def file_of(law: str, who: str, seed: int) -> Path:
+    """Where a run is kept."""
+    return SCRATCH / f"{law}_{who.replace(' ', '_')}_{seed}.json"
+
+
+def settings_of(who: str) -> Any:
+    """All that a method's result depends on, as JSON has it."""
+    return json.loads(json.dumps([METHODS[who][1:], METHODS[who][0]().settings(), N_ROWS, WIDTHS, BASE, DECAY]))
+
+
 def run(law: str, who: str, seed: int) -> dict[str, Any]:
     """``learn``, or what it left in the scratch folder when it did the same before."""
+    if (found := kept(law, who, seed)) is not None:
+        return found
     SCRATCH.mkdir(parents=True, exist_ok=True)
-    path = SCRATCH / f"{law}_{who.replace(' ', '_')}_{seed}.json"
-    settings = json.loads(json.dumps([METHODS[who][1:], METHODS[who][0]().settings(), N_ROWS, WIDTHS, BASE, DECAY]))
-    if path.exists() and (found := json.loads(path.read_text()))["settings"] == settings:
-        return {**found["row"], "picture": np.array(found["picture"]) if found["picture"] else None}
     row = learn(law, who, seed)
     shown = row.get("picture")
-    kept = {"settings": settings, "row": {key: value for key, value in row.items() if key != "picture"},
+    told = {"settings": settings_of(who), "row": {key: value for key, value in row.items() if key != "picture"},
             "picture": None if shown is None else shown.round(6).tolist()}  # fmt: skip
-    write_bytes(path, json.dumps(kept).encode())
+    write_bytes(file_of(law, who, seed), json.dumps(told).encode())
     return row
 
 

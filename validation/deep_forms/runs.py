@@ -64,7 +64,7 @@ class Objective:
 
 
 OBJECTIVES = {
-    "denoising": Objective(0.5, 30, tuple(Setting(*each) for each in product((0.003, 0.01, 0.02), (1.0, None)))),
+    "denoising": Objective(0.5, 15, tuple(Setting(*each) for each in product((0.003, 0.01, 0.02), (1.0, None)))),
     "contrastive": Objective(
         0.3, 40, tuple(Setting(rate, base, 0.03) for rate, base in product((0.003, 0.01), (1.0, None)))
     ),
