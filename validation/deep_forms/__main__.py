@@ -12,7 +12,7 @@ from typing import Any
 
 from ebm_ref.progress import track
 from validation.deep_forms.report import Runs, line, write
-from validation.deep_forms.runs import FORMS, OBJECTIVES, anchors, best, done, piloted, run
+from validation.deep_forms.runs import FORMS, OBJECTIVES, anchors, done, piloted, run, setting_of
 
 
 def learned(objective: str, seeds: int) -> None:
@@ -21,7 +21,7 @@ def learned(objective: str, seeds: int) -> None:
     with track(len(FORMS) * (1 + seeds), objective) as bar:
         for form in FORMS:
             pilot = piloted(objective, form)
-            chosen[form] = best(pilot)
+            chosen[form] = setting_of(pilot[0])
             print("\n".join(line(each) for each in pilot), flush=True)
             bar(1)
         for seed in range(seeds):

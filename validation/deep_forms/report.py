@@ -105,18 +105,16 @@ def pairs_table(runs: Runs) -> tuple[str, dict[str, Any]]:
 
 
 def pilot_table(pilots: dict[str, list[dict[str, Any]]]) -> str:
-    """Markdown: the loss of each setting."""
-    settings = sorted(
-        {(run["rate"], run["base"] or 0.0, run["step"] or 0.0) for each in pilots.values() for run in each}
-    )
-    words = lambda s: f"{s[0]}, {s[1] or 'none'}" + (f", {s[2]}" if s[2] else "")  # noqa: E731
-    lines = [
-        "| pilot: rate, base, step | " + " | ".join(map(words, settings)) + " |",
-        "|---" * (len(settings) + 1) + "|",
-    ]
+    """Markdown: the loss of each setting after a short run and, of the best ones, after a whole one."""
+    key = lambda run: (run["rate"], run["base"] or 0.0, run["step"] or 0.0)  # noqa: E731
+    settings = sorted({key(run) for each in pilots.values() for run in each})
+    words = [f"{rate}, {base or 'none'}" + (f", {step}" if step else "") for rate, base, step in settings]
+    lines = ["| pilot: rate, base, step | " + " | ".join(words) + " |", "|---" * (len(words) + 1) + "|"]
     for form, each in pilots.items():
-        by = {(run["rate"], run["base"] or 0.0, run["step"] or 0.0): run for run in each}
-        texts = [f"{by[s]['loss']:.2f}" if "loss" in by.get(s, {}) else "diverged" for s in settings]
+        texts = []
+        for setting in settings:
+            found = sorted((run for run in each if key(run) == setting), key=lambda run: run["epochs"])
+            texts.append(", ".join(f"{run['loss']:.2f}" if "loss" in run else "diverged" for run in found))
         lines.append(f"| {form} | " + " | ".join(texts) + " |")
     return "\n".join(lines) + "\n"
 

@@ -14,8 +14,9 @@ Judged, on the 500 test digits:
     Both objectives have it at their own sigma.  A normal law with the training digits' moments has it in closed form.
 (4) Frechet distance, in 32 features of a classifier, of N images: (1) drawn, (2) in the buffer; without their noise
     by E[x | x + sigma z] = x + sigma^2 s.
-Pilot, the same for every form: each setting of the objective's grid, one seed, PILOT epochs, on the first FIRST
-training digits; the least (3) on the other training digits is kept.  The test digits are not looked at.
+Pilot, the same for every form, on the first FIRST training digits with one seed: each setting of the objective's grid
+for PILOT epochs, then the HALVED best ones for all epochs; the least (3) on the other training digits is kept.  The
+test digits are not looked at.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -41,7 +42,7 @@ from validation.jem_digits import data
 FORMS = ("inner", "residual", "square", "scalar")
 CHANNELS, BATCH, DECAY, BUFFER, K, K_DRAW = (8, 16), 25, 0.99, 500, 5, 60
 SEED_OF_PILOT, FIRST, PILOT, DRAWS, N, SHOWN = 100, 1000, 4, 8, 500, 30
-MOST_SEEDS = 100
+HALVED, MOST_SEEDS = 3, 100
 SCRATCH = Path(__file__).parent.parent / "out" / "deep_forms"  # ignored by git
 
 
@@ -171,26 +172,41 @@ def run(objective: str, form: str, setting: Setting, epochs: int, seed: int, pil
 
 
 def piloted(objective: str, form: str) -> list[dict[str, Any]]:
-    """The pilot of one form, the best first; what diverged last."""
-    grid = OBJECTIVES[objective].grid
-    found = [run(objective, form, setting, PILOT, SEED_OF_PILOT, pilot=True) for setting in grid]
-    return sorted(found, key=lambda each: each.get("loss", np.inf))
+    """The pilot of one form: the HALVED settings at all epochs, the best first, then the short runs, likewise."""
+    how = OBJECTIVES[objective]
+
+    def stage(settings: Iterable[Setting], epochs: int) -> list[dict[str, Any]]:
+        found = [run(objective, form, setting, epochs, SEED_OF_PILOT, pilot=True) for setting in settings]
+        return sorted(found, key=loss_of)
+
+    short = stage(how.grid, PILOT)
+    return stage(map(setting_of, short[:HALVED]), how.epochs) + short
 
 
-def best(pilot: list[dict[str, Any]]) -> Setting:
-    """The setting of the first one."""
-    return Setting(pilot[0]["rate"], pilot[0]["base"], pilot[0]["step"])
+def loss_of(found: dict[str, Any]) -> float:
+    """(3), infinite where the run diverged."""
+    return found.get("loss", np.inf)
+
+
+def setting_of(found: dict[str, Any]) -> Setting:
+    """That of a run."""
+    return Setting(found["rate"], found["base"], found["step"])
 
 
 def done(objective: str) -> tuple[dict[str, list[dict[str, Any]]], dict[str, list[dict[str, Any]]]]:
-    """(the runs of each form at its best setting, its pilot), of those forms whose pilot is whole; runs nothing."""
+    """(the runs of each form at its best setting, its pilot), of the forms that have runs; runs nothing."""
     how, runs, pilots = OBJECTIVES[objective], {}, {}
     for form in FORMS:
-        if all(file_of(objective, form, each, PILOT, SEED_OF_PILOT, True).exists() for each in how.grid):
-            pilots[form] = piloted(objective, form)
-            files = [file_of(objective, form, best(pilots[form]), how.epochs, seed) for seed in range(MOST_SEEDS)]
-            runs[form] = [json.loads(path.read_text()) for path in files if path.exists()]
-    return {form: found for form, found in runs.items() if found}, pilots
+        every = [json.loads(path.read_text()) for path in sorted(SCRATCH.glob(f"{objective}_{form}_*_pilot.json"))]
+        long = sorted(
+            (each for each in every if each["epochs"] == how.epochs), key=lambda each: each.get("loss", np.inf)
+        )
+        if len(long) < HALVED:
+            continue
+        files = [file_of(objective, form, setting_of(long[0]), how.epochs, seed) for seed in range(MOST_SEEDS)]
+        if found := [json.loads(path.read_text()) for path in files if path.exists()]:
+            runs[form], pilots[form] = found, long + [each for each in every if each["epochs"] == PILOT]
+    return runs, pilots
 
 
 def anchors(objective: str) -> dict[str, dict[str, float]]:
