@@ -42,7 +42,7 @@ from validation.jem_digits import data
 FORMS = ("inner", "residual", "square", "scalar")
 CHANNELS, BATCH, DECAY, BUFFER, K, K_DRAW = (8, 16), 25, 0.99, 500, 5, 60
 SEED_OF_PILOT, FIRST, PILOT, DRAWS, N, SHOWN = 100, 1000, 4, 8, 500, 30
-HALVED, MOST_SEEDS = 3, 100
+HALVED, MOST_SEEDS = 2, 100
 SCRATCH = Path(__file__).parent.parent / "out" / "deep_forms"  # ignored by git
 
 
