@@ -16,7 +16,7 @@ def test_exact_tests_count_all_patterns():
 
 
 def test_differences_of_the_held_out_loss_are_fisher_divergences():
-    """Normal data: sigma^2/2 E|s - s_true|^2 in closed form; 2,000 rows x 8 noises, within 5 standard errors, those below 4 %."""
+    """Normal data: sigma^2/2 E|s - s_true|^2 in closed form; 2,000 rows x 8 noises, within 5 errors."""
     sigma, d, x = 0.5, 3, er.Stream(3, "user").normal(0, (2000, 3))
     true, other = (er.Gaussian(np.zeros(d), P * np.eye(d)) for P in (1 / (1 + sigma**2), 2.0))
     gap = runs.losses(other, sigma, x) - runs.losses(true, sigma, x)
