@@ -1,6 +1,7 @@
 """Learn, measure, draw.
 
-Usage: python -m validation.deep_densities [--seeds 1] [--jobs 2]       what was done before is not repeated
+Usage: python -m validation.deep_densities [--seeds 3] [--jobs 2] [--report]
+What was done before is not repeated; --report writes from the runs that are done.
 (writes validation/figures/deep_densities.png, .json and the table in validation/DEEP_DENSITIES.md)
 """
 
@@ -12,17 +13,20 @@ from multiprocessing import get_context
 
 from ebm_ref.progress import track
 from validation.deep_densities.report import line, write
-from validation.deep_densities.runs import LAWS, METHODS, anchors, name_of, run
+from validation.deep_densities.runs import LAWS, METHODS, anchors, kept, run
 
 
 def main() -> None:
-    """Every method on every density; several seeds where an update is cheap."""
+    """Every method on every density."""
     parser = argparse.ArgumentParser(description="Deep energies in the plane.")
-    parser.add_argument("--seeds", type=int, default=1, help="of all methods but the published presets, which take one")
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--report", action="store_true", help="the page, from the runs done")
     arguments = parser.parse_args()
-    seeds = {who: 1 if name_of(who) else arguments.seeds for who in METHODS}
-    work = [(law, who, seed) for who in METHODS for law in LAWS for seed in range(seeds[who])]
+    work = [(law, who, seed) for seed in range(arguments.seeds) for who in METHODS for law in LAWS]
+    if arguments.report:
+        write([row for what in work if (row := kept(*what)) is not None], anchors())
+        return
     rows = []
     with (
         track(len(work), "runs") as bar,

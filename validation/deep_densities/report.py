@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from validation.deep_densities.runs import DENOISING, LAWS, METHODS, SPAN, name_of, picture
+from validation.deep_densities.runs import DENOISING, LAWS, METHODS, RECOVERY, SPAN, name_of, picture
 
 HERE = Path(__file__).parent.parent
 PAGE, FIGURE, NUMBERS = HERE / "DEEP_DENSITIES.md", "figures/deep_densities.png", HERE / "figures/deep_densities.json"
@@ -42,9 +42,9 @@ def median(values: list[float | None]) -> float | None:
 
 
 def number(value: float | None) -> str:
-    """Three digits; a word where there is none."""
+    """Three digits; a dash where there is none."""
     if value is None:
-        return "not on the box"
+        return "-"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 0.1 else f"{value:.2g}"
 
 
@@ -55,44 +55,61 @@ def cell(runs: list[dict[str, Any]]) -> str:
     if any("diverged" in run for run in runs):
         return f"{sum('diverged' in run for run in runs)} of {len(runs)} diverged"
     kls = [run["kl"] for run in runs]
-    if len(kls) == 1 or None in kls:
-        return number(middle(runs)["kl"])
+    if None in kls:
+        return f"{kls.count(None)} of {len(kls)} reach the edge of the box"
+    if len(kls) == 1:
+        return number(kls[0])
     return f"{number(middle(runs)['kl'])} ({number(kls[0])} to {number(kls[-1])})"
 
 
 def table(rows: list[dict[str, Any]], found: dict[str, dict[str, float]]) -> str:
     """Markdown: KL(truth, model) in nats for each method and density."""
     lines = [
-        "| method | " + " | ".join(LAWS) + " | processor seconds a run |",
-        "|---" * (len(LAWS) + 2) + "|",
+        "| method | " + " | ".join(LAWS) + " | seeds | processor seconds a run |",
+        "|---" * (len(LAWS) + 3) + "|",
     ]
     for who in METHODS:
         runs = {law: own(rows, law, who) for law in LAWS}
+        seeds = " to ".join(map(str, sorted({len(each) for each in runs.values()})))
         seconds = np.median([run["seconds"] for each in runs.values() for run in each] or [0.0])
+        cells = " | ".join(cell(each) for each in runs.values()) + f" | {seeds} | {seconds:.0f} |"
         if name_of(who):
             temperature = middle(runs["mixture"]).get("temperature")
-            lines.append(
-                f"| {who}, exp(-E) | " + " | ".join(cell(each) for each in runs.values()) + f" | {seconds:.0f} |"
-            )
+            lines.append(f"| {who}, exp(-E) | {cells}")
             for key, title in (("kl_at_temperature", f"exp(-E/T), T = {temperature}"), ("kl_best", "exp(-E/T*)")):
                 texts = [number(middle(each).get(key)) for each in runs.values()]
                 if key == "kl_best":
                     texts = [f"{t} (T* = {middle(each).get('best_temperature', np.nan):.2g})" for t, each in
                              zip(texts, runs.values(), strict=True)]  # fmt: skip
-                lines.append(f"| - {title} | " + " | ".join(texts) + " | |")
+                lines.append(f"| - {title} | " + " | ".join(texts) + " | | |")
             continue
-        lines.append(f"| {who} | " + " | ".join(cell(each) for each in runs.values()) + f" | {seconds:.0f} |")
+        lines.append(f"| {who} | {cells}")
         if who == DENOISING:
             texts = [number(median([run.get("kl_smoothed") for run in each])) for each in runs.values()]
-            lines.append("| - to the smoothed density, which it learns | " + " | ".join(texts) + " | |")
+            lines.append("| - to the smoothed density, which it learns | " + " | ".join(texts) + " | | |")
+        if who == RECOVERY:
+            lines += recovery_lines(runs, found)
     for key, title in (("smoothed", "*the smoothed density itself*"), ("normal", "*one normal law*")):
-        lines.append(f"| {title} | " + " | ".join(number(found[law][key]) for law in LAWS) + " | |")
+        lines.append(f"| {title} | " + " | ".join(number(found[law][key]) for law in LAWS) + " | | |")
     return "\n".join(lines) + "\n\n" + chains_table(rows, found)
+
+
+def recovery_lines(runs: dict[str, list[dict[str, Any]]], found: dict[str, dict[str, float]]) -> list[str]:
+    """(3) of runs.py: where the KL of diffusion recovery comes from; medians of each part."""
+    split: dict[str, list[float | None]] = {"smoothing, noise .01": [], "seen by its objective": [], "not seen": []}
+    for law, each in runs.items():
+        least, whole = found[law]["least_noise"], [run for run in each if run.get("kl") is not None]
+        split["smoothing, noise .01"].append(least)
+        split["seen by its objective"].append(median([run["kl"] - run["kl_blurred"] - least for run in whole]))
+        split["not seen"].append(median([run["kl_blurred"] for run in whole]))
+    return [
+        f"| - {title} | " + " | ".join(number(value) for value in values) + " | | |" for title, values in split.items()
+    ]
 
 
 def chains_table(rows: list[dict[str, Any]], found: dict[str, dict[str, float]]) -> str:
     """Markdown: how far the states of the buffer are from the truth."""
-    lines = ["| states of the buffer | " + " | ".join(LAWS) + " |", "|---" * (len(LAWS) + 1) + "|"]
+    lines = ["| states of the buffer, or drawn (recovery) | " + " | ".join(LAWS) + " |", "|---" * (len(LAWS) + 1) + "|"]
     for who in METHODS:
         runs = [own(rows, law, who) for law in LAWS]
         if all("chains" in middle(each) for each in runs):
