@@ -6,7 +6,9 @@ score_matching  learning/annealed: one noise level for small images, several for
                 The highest of several is HIGHEST times the deviation of an image, |x - centre|: noise of that size
                 leaves little of what sets images apart, so chains that start from it can go anywhere.  The network
                 is conditioned on the level, models/nets (4), and needs no second term
-recovery        learning/recovery: diffusion recovery likelihood, T = 6
+recovery        learning/recovery: diffusion recovery likelihood, T = 6.  Its chains take half a step down dE/dx, stable
+                where the curvature of E is below 4: spectral norms keep J = df/dx near 1 at most, and so the curvature
+                (I - J)'(I - J) of the residual form; without them chains run off after some hundred updates
 cd              learning/replay: Langevin chains at temperature 1 from a replay buffer; the lecture's way
 In score_matching and cd a model's law is that of the data with noise; what is drawn has it taken away at the end, by
 E[x | x~] = x~ + sigma^2 score(x~) (learning/annealed (4)).
@@ -117,15 +119,17 @@ def shape_of(n_pixels: int) -> tuple[int, int]:
 
 def build(kind: str, form: str | None, width: int | None, recipe: Recipe, n_classes: int, seed: int) -> Any:
     """A deep energy with fresh weights, in float32."""
-    form = form or ("residual" if recipe.estimator == "cd" else FORMS[kind])
+    form = form or ("residual" if recipe.estimator in ("cd", "recovery") else FORMS[kind])
     n, shape = math.prod(recipe.shape), (1, *recipe.shape)
     width, n_outputs = width or WIDTHS[kind], {"scalar": 1, "classes": n_classes}.get(form, n)
-    more: dict[str, Any] = {"time_embedding": TIME_EMBEDDING if recipe.levels > 1 else 0, "dtype": "float32"}
+    timed, normed = TIME_EMBEDDING if recipe.levels > 1 else 0, recipe.estimator == "recovery"
+    more: dict[str, Any] = {"time_embedding": timed, "spectral_norm": normed, "dtype": "float32"}
     if kind == "unet":
         if form == "scalar":
             raise click.UsageError("--form: a U-Net gives an image, so expected inner, residual or square, got scalar")
         channels, small = [width * 2**i for i in range(3)], min(recipe.shape) <= 14
-        network = ebm_ref.nets.unet(shape, channels[: 2 if small else 3], seed, stride=1 if small else 2, **more)
+        stride = 1 if small or normed else 2
+        network = ebm_ref.nets.unet(shape, channels[: 2 if small else 3], seed, stride=stride, **more)
     elif kind == "convnet":
         network = ebm_ref.nets.convnet(shape, (width, 2 * width, 2 * width), n_outputs, seed, n_hidden=256, **more)
     else:

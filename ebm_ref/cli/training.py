@@ -45,7 +45,8 @@ def both(name: str, networks: str) -> str:
 @click.option(
     "--form",
     type=click.Choice(["inner", "residual", "square", "scalar"]),
-    help="The energy from a network's f: x.f, |x - f|^2, |f|^2, f.  [default: inner, convnet scalar, cd residual]",
+    help="The energy from a network's f: x.f, |x - f|^2, |f|^2, f.  "
+    "[default: inner, convnet scalar; cd, recovery residual]",
 )
 @click.option(
     "--estimator",

@@ -76,7 +76,8 @@ def t6_schedule() -> Schedule:
 def local_schedule(width: float, share: float = 0.2) -> Schedule:
     """The published levels for few coordinates with structure of the size ``width``: T_t = 1, energies in nats, and
     s_t^2/2 = ``share`` of the least variance of (1), 1/(1/(width^2 + sbar_t^2) + 1/sig_(t+1)^2): k of 1/share or more
-    steps forget their start within a bump.
+    steps forget their start within a bump, and k s_t^2 >= sig_(t+1)^2 lets them cross the width of a level: shorter
+    chains teach an ever steeper energy (validation/DEEP_DENSITIES.md).
 
     >>> local_schedule(0.1).s.round(3)
     array([0.061, 0.179, 0.274, 0.334, 0.372, 0.611])
