@@ -19,6 +19,7 @@ HERE = Path(__file__).parent.parent
 PAGE, FIGURE, NUMBERS = HERE / "DEEP_FORMS.md", HERE / "figures/deep_forms.png", HERE / "figures/deep_forms.json"
 BEGIN, END = "<!-- tables: written by the script -->\n", "<!-- end of tables -->"
 PAIRS = tuple(combinations(FORMS[:3], 2))
+WIDE = 10  # times the normal law's loss: from there on the axis is logarithmic
 COLOURS = dict(zip(FORMS, ("#0072b2", "#d55e00", "#009e73", "#606060"), strict=True))
 
 Runs = dict[str, list[dict[str, Any]]]  # form -> its runs, one a seed, in the order of the seeds
@@ -146,6 +147,8 @@ def dots(axes, by_form: Runs, real: dict[str, dict[str, float]]) -> None:
     for i, form in enumerate(FORMS):
         values = finite(by_form.get(form, []), "loss")
         axes.plot(np.full(len(values), i), values, "o", color=COLOURS[form], alpha=0.7)
+    if max(axes.get_ylim()) > WIDE * real["normal law"]["loss"]:
+        axes.set_yscale("log")
     axes.axhline(real["normal law"]["loss"], color="black", lw=1, ls="--", label="normal law")
     axes.set(xticks=range(len(FORMS)), xticklabels=FORMS, ylabel="held-out denoising loss")
     axes.tick_params(axis="x", labelsize=9)
