@@ -44,3 +44,20 @@ def seed(request):
     """A seed below 2^63 of this test's own, derived from the root and the test's name."""
     name = f"{request.config.seed_root} {request.node.nodeid}"
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little") >> 1
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """run(*words) -> (exit status, stdout, stderr), in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def call(*words):
+        from ebm_ref.cli import main
+
+        with pytest.raises(SystemExit) as leaving:
+            main([str(word) for word in words])
+        said = capsys.readouterr()
+        return leaving.value.code, said.out, said.err
+
+    return call
